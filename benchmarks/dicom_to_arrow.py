@@ -78,7 +78,7 @@ def ours(digest: bool = True, **settings: object) -> Callable[[Path], np.ndarray
 def row_of(path: Path) -> np.ndarray:
     """Convert as `convert_shard` does a file with a published checksum."""
     row = {"image_id": "", "study_id": "", "patient_id": None, "dataset": "", "view": "PA", "path": path.name,
-           "sha256": path.with_suffix(".sha256").read_text(), "inverted": None}  # fmt: skip
+           "sha256": path.with_suffix(".sha256").read_text(), "inverted": None, "sex": None, "age": None}  # fmt: skip
     image = convert_file(row, path.parent, DicomToArrowSettings(size=SIZE)).image
     assert image is not None
     return np.frombuffer(image["pixels"], dtype=np.uint8).reshape(SIZE, SIZE)

@@ -67,7 +67,9 @@ def write(folder: Path, count: int, size: int) -> tuple[ImageStore, list[Path]]:
     folder.mkdir()
     usual = {"dataset": "benchmark", "content_box": [0, 0, size, size], "original_rows": size, "original_columns": size,
              "photometric": "MONOCHROME2", "window": "minmax", "pixels_sha256": ""}  # fmt: skip
-    none = dict.fromkeys(["patient_id", "view", "row_spacing", "column_spacing", "picture_sha256", "instance_uid"])
+    none = dict.fromkeys(
+        ["patient_id", "view", "row_spacing", "column_spacing", "picture_sha256", "instance_uid", "sex", "age"]
+    )
     rows, files = [], []
     for number, pixels in enumerate(pictures(count, size)):
         rows.append(usual | none | {"image_id": str(number), "study_id": str(number), "pixels": pixels.tobytes()})

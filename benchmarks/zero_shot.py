@@ -53,7 +53,8 @@ def write_inputs(folder: Path, images: int) -> None:
                 for name, row in zip(ids, embeddings, strict=True)]  # fmt: skip
     labels: list[dict[str, object]] = [
         {"image_id": name, "patient_id": None, "finding": "lung_opacity", "target": int(target), "boxes": [],
-         "mask": None, "lung_mask": None, "split": ("train", "validation", "test")[number % 3], "subset": 100}
+         "mask": None, "lung_mask": None,
+         "sex": None, "age": None, "view": None, "split": ("train", "validation", "test")[number % 3], "subset": 100}
         for number, (name, target) in enumerate(zip(ids, targets, strict=True))
     ]  # fmt: skip
     write_rows(folder / "features.arrow", schemas.features(embeddings.shape[1], len(pooled)), features)
@@ -81,7 +82,7 @@ def tokenizer(folder: Path) -> Path:
 def classify(folder: Path) -> tuple[float, float]:
     """Return wall seconds and processor seconds of one call."""
     files = {name: folder / name for name in ("checkpoint",)}
-    files |= {name: folder / f"{name}.arrow" for name in ("features", "labels", "scores")}
+    files |= {name: folder / f"{name}.arrow" for name in ("features", "labels", "scores", "samples")}
     files |= {name: folder / f"{name}.json" for name in ("audit", "result", "journal")}
     options = [word for name, path in files.items() for word in (f"--{name}", str(path))]
     command = [sys.executable, "-m", "stages.zero_shot_classification", *options, "--device", "cpu", "--settings",

@@ -15,7 +15,7 @@ def write_one_shard(folder: Path, dataset: str, size: int, images: Iterable[Mapp
     """The manifest. An image says its id, its pixels and what is not as usual: a whole square, a patient unknown."""
     usual = {"patient_id": None, "dataset": dataset, "view": None, "content_box": [0, 0, size, size],
              "original_rows": size, "original_columns": size, "row_spacing": None, "column_spacing": None,
-             "photometric": "MONOCHROME2", "window": "minmax", "picture_sha256": None,
+             "photometric": "MONOCHROME2", "window": "minmax", "picture_sha256": None, "sex": None, "age": None,
              "instance_uid": None}  # fmt: skip
     rows = [
         usual | {"study_id": image["image_id"], "pixels_sha256": image["image_id"]} | dict(image) for image in images

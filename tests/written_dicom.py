@@ -75,6 +75,8 @@ def file_row(image_id: str, path: str, shard: int = 0, view: str | None = "PA") 
         "view": view,
         "distributed_split": None,
         "inverted": None,
+        "sex": None,
+        "age": None,
         "shard": shard,
     }
 

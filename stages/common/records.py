@@ -55,6 +55,12 @@ class Overlap(Record, extra="forbid"):
 MetricName = Literal["auc", "average_precision", "f1", "accuracy"]
 METRICS: tuple[MetricName, ...] = get_args(MetricName)  # of a classifier
 
+# Thresholds that validation chooses, and what is measured at each: stages/zero_shot_classification/operating_points.py.
+PointName = Literal["sensitivity_90", "specificity_90", "youden"]
+POINTS: tuple[PointName, ...] = get_args(PointName)
+RateName = Literal["sensitivity", "specificity", "ppv", "npv"]
+RATES: tuple[RateName, ...] = get_args(RateName)
+
 # Positives, and negatives, that one of several findings needs in test: of fewer, a bootstrap interval says nothing.
 FEWEST = 5
 

@@ -262,6 +262,8 @@ def _image_row(row: dict[str, Any], radiograph: Radiograph, key: bytes | None, s
         "patient_id": row["patient_id"],
         "dataset": row["dataset"],
         "view": radiograph.view,
+        "sex": row["sex"] or radiograph.sex,
+        "age": radiograph.age if row["age"] is None else row["age"],
         "pixels": data,
         "content_box": [box.x, box.y, box.width, box.height],
         "original_rows": rows,

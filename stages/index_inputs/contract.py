@@ -44,6 +44,16 @@ class FolderColumns(ImageColumns):
     view: str | UniqueList[str] | None = Field(
         None, description="projection, e.g. PA or AP; several columns are read together: [Frontal/Lateral, AP/PA]"
     )
+    sex: str | None = Field(
+        None,
+        description="sex of the patient, by `male_values` and `female_values`; a blank cell says nothing. Null: that "
+        "of a DICOM file's header",
+    )
+    age: str | None = Field(
+        None,
+        description="age of the patient in years (62, 62.0), or as DICOM writes it (062Y, 009M); a blank cell says "
+        "nothing. Null: that of a DICOM file's header. 90 and above are kept as 90",
+    )
     split: str | None = Field(
         None,
         description="part of each patient, train, validation (or val, dev) or test, which "
@@ -133,6 +143,8 @@ class IndexInputsSettings(OwnTables):
         ["0", "0.0", "false", "no", "MONOCHROME2", "RGB"],
         description="folder: cells of `columns.inverted` that mean not inverted, in any case",
     )
+    male_values: list[str] = Field(["M", "male"], description="folder: cells of `columns.sex`, in any case")
+    female_values: list[str] = Field(["F", "female"], description="folder: cells of `columns.sex`, in any case")
     find_images_in: FolderPath | None = Field(
         None,
         description="folder: a folder below the root, `.` for the root, in which and below which images are looked "
@@ -154,10 +166,10 @@ class IndexInputsSettings(OwnTables):
 
     @model_validator(mode="after")
     def _a_cell_has_one_meaning(self) -> "IndexInputsSettings":
-        both = {each.strip().lower() for each in self.inverted_values}.intersection(
-            each.strip().lower() for each in self.upright_values)  # fmt: skip
-        if both:
-            raise ValueError(f"{min(both)!r} stands in inverted_values and in upright_values: remove it from one")
+        for name, other in (("inverted_values", "upright_values"), ("male_values", "female_values")):
+            cells, others = ({each.strip().lower() for each in getattr(self, key)} for key in (name, other))
+            if both := cells & others:
+                raise ValueError(f"{min(both)!r} stands in {name} and in {other}: remove it from one")
         return self
 
 

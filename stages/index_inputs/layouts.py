@@ -79,6 +79,8 @@ def read_challenge(root: Path, settings: IndexInputsSettings, roots: tuple[Path,
         view=unknown,
         distributed_split=unknown,
         inverted=pl.lit(None, pl.Boolean),
+        sex=unknown,
+        age=pl.lit(None, pl.Float64),
     )
     unlisted = len(on_disk.join(images, on="image_id", how="anti"))
     return Index(name, files, counts={"files_not_in_index": unlisted}, warnings=warnings)
@@ -143,7 +145,9 @@ def read_mimic_cxr(root: Path, show: bool) -> Index:
     files = with_views(_with(files, root, name_in(root, MIMIC_METADATA), ("ViewPosition", "view"), show), root)
     reports = _read_reports(root, files, jpg, show)
     tags = {"format": "jpg" if jpg else "dicom"}
-    files = files.rename(_RENAMED).with_columns(inverted=pl.lit(None, pl.Boolean))
+    files = files.rename(_RENAMED).with_columns(
+        inverted=pl.lit(None, pl.Boolean), sex=pl.lit(None, pl.String), age=pl.lit(None, pl.Float64)
+    )
     return Index(source, files, reports, tags=tags, warnings=_what_is_not_read(root, jpg))
 
 

@@ -22,6 +22,7 @@ from ..common.errors import InputError
 from ..common.files.archives import is_archive, is_dir
 from ..common.files.rooted_files import files_below
 from .contract import FolderColumns, IndexInputsSettings
+from .patient_columns import ages_of, sexes_of
 
 
 def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ...] = ()) -> Index:
@@ -39,6 +40,7 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
     ids = [columns.image, columns.image_id, columns.patient, *names_of(columns.study)]
     require_values(rows, source, [name for name in ids if name])
     image_id = pl.col(columns.image_id or columns.image)
+    ages, implausible = ages_of(rows, settings, source)
     files = rows.select(
         ROW,
         image_id=image_id,
@@ -48,6 +50,8 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
         view=_joined(columns.view_columns),
         distributed_split=_parts(rows, columns.split, source),
         inverted=_inverted(rows, settings, source),
+        sex=sexes_of(rows, settings, source),
+        age=ages,
         report=_report(columns.report),
         report_file=_optional(columns.report_file),
     )
@@ -64,6 +68,7 @@ def read_folder(root: Path, settings: IndexInputsSettings, roots: tuple[Path, ..
         tags=tags,
         warnings=[
             *own.warnings,
+            *implausible,
             *_identical_rows(own.table, source, settings),
             *_blank_reports(images, source, settings),
         ],

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ..common.data.identifiers import Subject, keyed, read_key
 from ..common.data.index_tables import PATIENT_COLUMNS, read_patients
 from ..common.errors import InputError
+from ..common.radiographs.attributes import ATTRIBUTES
 from .boxes import BoxesAtTheEdge
 from .contract import LabelImagesSettings
 from .distributed_labels import LabelTable, Region
@@ -141,8 +142,8 @@ def join_labels(
 ) -> ImageLabels:
     """Join every image with its label; `table` and `lung_regions` are by image id, as index_inputs wrote it.
 
-    `images` has image_id, patient_id, original_rows and original_columns. Raises InputError where a mask or a box
-    leaves its image, or was drawn on one of another shape.
+    `images` has image_id, patient_id, original_rows, original_columns, sex, age and view. Raises InputError where a
+    mask or a box leaves its image, or was drawn on one of another shape.
     """
     masks, labels = Masks(root, settings, roots), table.labels
     source = _source_of_boxes(root, settings, masks)
@@ -156,6 +157,7 @@ def join_labels(
             continue
         own = {finding: masks.mask_of(image, each) for finding, each in label.findings.items()}
         lungs = masks.lungs_of(image, label, lung_regions.get(image["image_id"], ()))
+        attributes: dict[str, Any] = {name: image[name] for name in ATTRIBUTES}
         for finding, each in label.findings.items():
             boxes = [list(box[1:5]) for box in edge.add(image, each.boxes)]
             if each.phrases:
@@ -172,6 +174,7 @@ def join_labels(
                     "boxes": boxes,
                     "mask": own[finding],
                     "lung_mask": lungs,
+                    **attributes,
                 }
             )
     edge.refuse_misplaced()

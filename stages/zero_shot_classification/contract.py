@@ -2,13 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ..common.contract import Job, device_option, product, source
 from ..common.encoders.settings import READINGS, EncodingSettings
-from ..common.records import Count, Estimate, MetricName, Overlap, Record, check_metrics, has_several
+from ..common.radiographs.attributes import OLDEST, Attribute
+from ..common.records import (
+    POINTS,
+    RATES,
+    Count,
+    Estimate,
+    MetricName,
+    Overlap,
+    PointName,
+    RateName,
+    Record,
+    check_metrics,
+    has_several,
+)
 
 ScoreKind = Literal["global", "local", "global_and_local"]
 
@@ -47,9 +60,25 @@ class ZeroShotSettings(EncodingSettings):
         "factor, Guo et al., ICML 2017), or platt (a factor and a bias, Platt 1999), which also fits how frequent a "
         "finding is. No other figure changes",
     )
+    decision_curve: bool = Field(
+        False,
+        description="whether the net benefit of acting on the calibrated probabilities is measured over the "
+        "probability at which one would act (Vickers and Elkin, 2006); needs `calibration`",
+    )
+    age_bands: list[Annotated[int, Field(gt=0, le=OLDEST)]] = Field(
+        [18, 40, 60, 80],
+        min_length=1,
+        description="ages in years, ascending, at which the next subgroup begins; 90 and above are one age",
+    )
+    publish_samples: bool = Field(
+        False, description="write sample radiographs that are right and wrong at the Youden threshold, for the report"
+    )
+    samples: int = Field(
+        4, ge=0, description="number of samples of each kind (true and false, positive and negative), drawn by seed"
+    )
     batch_size: int = Field(64, gt=0, description="images whose patches are embedded at once for the local score")
     draws: int = Field(1000, gt=0, description="bootstrap draws of the 95 % intervals")
-    seed: int = Field(0, description="seed of the bootstrap, and of the training images for means")
+    seed: int = Field(0, description="seed of the bootstrap, of the samples and of the training images for means")
 
     @model_validator(mode="after")
     def _no_reading_is_given_in_vain(self) -> "ZeroShotSettings":
@@ -58,6 +87,21 @@ class ZeroShotSettings(EncodingSettings):
                 f"reading: {self.reading} has no effect on score: global; set score: local or global_and_local"
             )
         return self
+
+    @model_validator(mode="after")
+    def _bands_and_probabilities(self) -> "ZeroShotSettings":
+        if self.age_bands != sorted(set(self.age_bands)):
+            raise ValueError("age_bands must be ascending")
+        if self.decision_curve and self.calibration == "none":
+            raise ValueError(
+                "decision_curve needs probabilities, and scores are none: set calibration: platt or temperature"
+            )
+        return self
+
+    @property
+    def shows_images(self) -> bool:
+        """Return whether sample radiographs are written."""
+        return self.publish_samples and self.samples > 0
 
     @property
     def reads_features(self) -> bool:
@@ -104,6 +148,46 @@ class Calibration(Record):
     after: Reliability
 
 
+class NetBenefit(Record):
+    """Net benefit of acting on calibrated probabilities, and of acting on everyone; that of acting on none is 0."""
+
+    acting_at: list[float] = Field(min_length=1, description="probability at which one would act")
+    model: list[Estimate]
+    everyone: list[Estimate]
+
+
+class OperatingPoint(Record):
+    """A threshold that validation chose, and what follows from it on test."""
+
+    threshold: float
+    validation_sensitivity: float
+    validation_specificity: float
+    true_positives: Count
+    false_positives: Count
+    false_negatives: Count
+    true_negatives: Count
+    rates: dict[RateName, Estimate | None] = Field(description="null: no image is in the denominator")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "OperatingPoint":
+        if missing := set(RATES) - set(self.rates):
+            raise ValueError(f"rates lacks {', '.join(sorted(missing))}")
+        return self
+
+
+class Subgroup(Record):
+    """Figures of one finding on the test images of one sex, age band or view."""
+
+    attribute: Attribute
+    value: str = Field(description="e.g. female, 40 to 59, PA, or `not stated`")
+    images: Count
+    positives: Count
+    auc: Estimate | None = None
+    sensitivity: Estimate | None = Field(None, description="at the Youden threshold, as the next")
+    specificity: Estimate | None = None
+    not_measured: str = Field("", description="why there are no figures")
+
+
 class FindingResult(Record):
     """Figures of one finding on test, of the prompt set that validation chose."""
 
@@ -117,6 +201,9 @@ class FindingResult(Record):
     test_images: Count
     test_positives: Count
     calibration: Calibration | None = Field(None, description="null: not asked for")
+    net_benefit: NetBenefit | None = Field(None, description="null: not asked for")
+    operating_points: dict[PointName, OperatingPoint]
+    subgroups: list[Subgroup] = Field(default_factory=list, description="of the attributes that test images state")
 
     @model_validator(mode="after")
     def _is_whole(self) -> "FindingResult":
@@ -125,6 +212,8 @@ class FindingResult(Record):
             raise ValueError(f"validation_auc lacks the chosen set {self.prompt_set}")
         if self.test_auc.get(self.prompt_set) != self.metrics["auc"]:
             raise ValueError(f"test_auc of the chosen set {self.prompt_set} is not the AUC of metrics")
+        if set(self.operating_points) != set(POINTS):
+            raise ValueError(f"operating_points are not {', '.join(POINTS)}")
         return self
 
 
@@ -137,6 +226,7 @@ class ZeroShotResult(Record):
     metrics: dict[MetricName, Estimate] = Field(description="mean over findings, on test")
     resampled_by: Literal["patient", "image"]
     test_images: Count
+    stated: dict[Attribute, Count] = Field(description="test images that state each attribute")
     overlap: Overlap
 
     @model_validator(mode="after")
@@ -175,7 +265,7 @@ class ZeroShotJob(Job):
         "extract_features", "features.arrow", optional=True, tracked=False, help="for the global score"
     )
     images: Path | None = source(
-        "dicom_to_arrow", "manifest.json", optional=True, tracked=False, help="for the local score"
+        "dicom_to_arrow", "manifest.json", optional=True, tracked=False, help="for the local score and for samples"
     )
     selection: Path | None = source(
         "select_checkpoint", "selection.json", optional=True, help="its temperature; needed for the calibration"
@@ -185,5 +275,8 @@ class ZeroShotJob(Job):
     scores: Path = product("scores.arrow", table="SCORES", summary=True, help="every label, with the chosen prompt set")
     result: Path = product(
         "result.json", record=ZeroShotResult, publish=True, summary=True, help="test metrics with 95 % intervals"
+    )
+    samples: Path = product(
+        "samples.arrow", table="judged_images", tracked=False, summary=True, help="empty unless publish_samples"
     )
     device: str = device_option()

@@ -19,15 +19,18 @@ from ..common.data.prompts import prompt_file, read_prompts
 from ..common.device import choose_device
 from ..common.encoders.dual import load_checkpoint
 from ..common.errors import InputError
-from ..common.files.arrow_tables import write_frame
-from ..common.files.schemas import SCORES
+from ..common.files.arrow_tables import write_frame, write_rows
+from ..common.files.schemas import SCORES, judged_images
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
 from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
-from ..common.records import Estimate, MetricName, has_several, read_record, write_record
+from ..common.radiographs.attributes import Attribute
+from ..common.records import Estimate, MetricName, PointName, has_several, read_record, write_record
 from ..select_checkpoint.contract import Selection
 from .calibration import calibrate
-from .contract import Calibration, FindingResult, ZeroShotJob, ZeroShotResult
+from .contract import Calibration, FindingResult, NetBenefit, ZeroShotJob, ZeroShotResult
+from .judgements import groups_of, judge, judged_rows, net_benefit, stated
+from .operating_points import Chosen, choose_points
 from .scores import scores_of
 
 Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the order of the file
@@ -58,6 +61,35 @@ class Probabilities:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What is measured besides: probabilities, their net benefit, and the bounds of the age bands."""
+
+    probabilities: Probabilities | None = None
+    decision_curve: bool = False
+    age_bands: tuple[int, ...] = (18, 40, 60, 80)
+
+    def of_probabilities(
+        self,
+        scores: Float[np.ndarray, "images"],
+        targets: Int8[np.ndarray, "images"],
+        validation: Bool[np.ndarray, "images"],
+        test: Bool[np.ndarray, "images"],
+        weights: Float[np.ndarray, "draws tested"],
+    ) -> tuple[Calibration | None, NetBenefit | None]:
+        """Return the calibration of a finding and its net benefit, None where they are not asked for."""
+        if self.probabilities is None:
+            return None, None
+        found = self.probabilities.calibrated(scores, targets, validation, test, weights)
+        if not self.decision_curve:
+            return found, None
+        known = (targets >= 0)[test]
+        return found, net_benefit(found, scores[test][known], targets[test][known], weights[:, known])
+
+
+NOTHING_MORE = Asked()
+
+
+@dataclass(frozen=True)
 class Measured:
     """Figures of an evaluation, without what the job adds."""
 
@@ -66,6 +98,7 @@ class Measured:
     not_measured: dict[str, str]
     resampled_by: str  # patient | image
     test_images: int
+    stated: dict[Attribute, int]  # test images that state sex, age, view
 
 
 def classify(job: ZeroShotJob) -> None:
@@ -73,7 +106,8 @@ def classify(job: ZeroShotJob) -> None:
     settings = job.settings
     prompt_path = prompt_file(settings.prompts, job.stage)
     files = {"prompts": prompt_path}
-    for name, is_read in (("features", settings.reads_features), ("images", settings.reads_images)):
+    readers = {"features": settings.reads_features, "images": settings.reads_images or settings.shows_images}
+    for name, is_read in readers.items():
         if is_read:
             if (path := getattr(job, name)) is None:
                 raise InputError(f"zero_shot_classification.score is {settings.score}: name --{name}")
@@ -89,9 +123,14 @@ def classify(job: ZeroShotJob) -> None:
         for (finding, name), each in scores_of(checkpoint, sets, labels.images, job, run).items():
             scores.setdefault(finding, {})[name] = each
         without = {name: "no prompts" for name in every.findings if name not in prompts}
-        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, _probabilities(job))
+        asked = Asked(_probabilities(job), settings.decision_curve, tuple(settings.age_bands))
+        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, asked)
         chosen = {finding: scores[finding][each.prompt_set] for finding, each in found.findings.items()}
         write_frame(job.scores, SCORES, labels.scored(chosen))
+        size, samples = 1, list[dict[str, object]]()
+        if settings.shows_images:
+            size, samples = judged_rows(labels, chosen, found.findings, files["images"], settings)
+        write_rows(job.samples, judged_images(size), samples)
         write_record(job.result, ZeroShotResult(score=settings.score, overlap=overlap, **vars(found)))
         _log(run, found)
 
@@ -121,6 +160,9 @@ def _log(run: Run, found: Measured) -> None:
         if own.calibration is not None:
             run.log_metrics({f"test/calibration_error/{name}{behind}": each.calibration_error.value for name, each in
                              (("before", own.calibration.before), ("after", own.calibration.after))})  # fmt: skip
+        for point, each in own.operating_points.items():
+            run.log_metrics({f"test/{rate}/{point}{behind}": figure.value for rate in ("sensitivity", "specificity")
+                             if (figure := each.rates[rate]) is not None})  # fmt: skip
         run.log_tag(f"prompt_set{behind.replace('/', '.')}", own.prompt_set)
 
 
@@ -131,12 +173,12 @@ def evaluate(
     seed: int,
     source: Path = Path("labels.arrow"),
     left_out: Mapping[str, str] | None = None,
-    probabilities: Probabilities | None = None,
+    asked: Asked = NOTHING_MORE,
 ) -> Measured:
     """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
     `scores` holds, by finding, one array per prompt set, for all images of `labels`; `left_out` says why other findings
-    of the data set are not measured; `probabilities` asks for a calibration. Raises InputError, which names `source`,
+    of the data set are not measured; `asked` says what else is measured. Raises InputError, which names `source`,
     where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
     left_out = left_out or {}
@@ -152,22 +194,24 @@ def evaluate(
         for finding, each in chosen.items()
     }
     by_finding, means = estimates(metrics, weights)
+    split = groups_of(tested.images, asked.age_bands)
     findings = {}
     for finding, each in chosen.items():
         targets = tested.of(finding)
-        known = targets >= 0
         auc_of = {name: by_finding[finding]["auc"] if name == each.prompt_set
-                  else estimate(partial(auc, own[test][known], targets[known].astype(np.int64)), weights[:, known])
+                  else estimate(partial(auc, own[test], targets), weights)
                   for name, own in scores[finding].items()}  # fmt: skip
-        calibration = None
-        if probabilities is not None:
-            own = scores[finding][each.prompt_set]
-            calibration = probabilities.calibrated(own, labels.of(finding), validation, test, weights)
+        own = scores[finding][each.prompt_set]
+        points, subgroups = judge(own[test], targets, each.points, split, weights)
+        calibration, benefit = asked.of_probabilities(own, labels.of(finding), validation, test, weights)
         findings[finding] = FindingResult(
-            metrics=by_finding[finding], test_auc=auc_of, test_images=int(known.sum()),
-            test_positives=int((targets == 1).sum()), calibration=calibration, **vars(each),
+            prompt_set=each.prompt_set, validation_auc=each.validation_auc, threshold=each.threshold,
+            metrics=by_finding[finding], test_auc=auc_of, test_images=int((targets >= 0).sum()),
+            test_positives=int((targets == 1).sum()), calibration=calibration, net_benefit=benefit,
+            operating_points=points, subgroups=subgroups,
         )  # fmt: skip
-    return Measured(findings, means, {**measurable.too_few, **left_out}, unit, len(tested.images))
+    left = {**measurable.too_few, **left_out}
+    return Measured(findings, means, left, unit, len(tested.images), stated(tested.images))
 
 
 @dataclass(frozen=True)
@@ -175,12 +219,14 @@ class _Choice:
     prompt_set: str
     validation_auc: dict[str, float]  # of every prompt set
     threshold: float  # largest F1 on validation
+    points: dict[PointName, Chosen]
 
 
 def _choose(targets: np.ndarray, scores: Scores, validation: np.ndarray) -> _Choice:
-    """Choose a finding's prompt set by AUC, and its threshold by F1, on the validation images whose label is known."""
+    """Choose a finding's prompt set by AUC, and its thresholds, on the validation images whose label is known."""
     used = validation & (targets >= 0)
     own, one = targets[used].astype(np.int64), np.ones((1, int(used.sum())))
     by_set = {name: float(auc(each[used], own, one)[0]) for name, each in scores.items()}
     chosen = max(by_set, key=lambda name: by_set[name])
-    return _Choice(chosen, by_set, best_f1_threshold(scores[chosen][used], own))
+    best = scores[chosen][used]
+    return _Choice(chosen, by_set, best_f1_threshold(best, own), choose_points(best, own))

@@ -1,13 +1,17 @@
-# Table 1: classification by prompts alone. Only the local score reads images again.
+# Table 1: classification by prompts alone. Only the local score embeds images again; samples show some.
 def with_patches(wildcards):
     return CONFIG.settings("zero_shot_classification", wildcards.dataset).reads_images
+
+
+def with_images(wildcards):
+    return with_patches(wildcards) or CONFIG.settings("zero_shot_classification", wildcards.dataset).shows_images
 
 
 rule zero_shot_classification:
     input:
         **inputs_of("zero_shot_classification", leave=("images",)),
         images=lambda wildcards: (
-            path_of("dicom_to_arrow", "manifest.json", dataset=wildcards.dataset) if with_patches(wildcards) else []
+            path_of("dicom_to_arrow", "manifest.json", dataset=wildcards.dataset) if with_images(wildcards) else []
         ),
         prompts=lambda wildcards: of_checkout(CONFIG.settings("zero_shot_classification", wildcards.dataset).prompts),
     output:

@@ -25,7 +25,8 @@ _UNSAFE_PATH = r"^/|^[A-Za-z]:|(^|/)\.\.(/|$)|\\"
 class Index:
     """Entries of a distribution's index, with the distribution's own ids.
 
-    `files` has image_id, study_id, patient_id, path, view, distributed_split, inverted and `ROW` (in `source`).
+    `files` has image_id, study_id, patient_id, path, view, sex, age, distributed_split, inverted and `ROW` (in
+    `source`).
     `reports` has `REPORT_COLUMNS`. `counts` and `tags` go to the journal; `warnings` are for the reader.
     """
 

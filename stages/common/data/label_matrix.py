@@ -12,14 +12,15 @@ from jaxtyping import Bool, Float, Int, Int8, Shaped
 from ..errors import InputError
 from ..files.arrow_tables import read_table
 from ..files.schemas import LABELS, SCORES
+from ..radiographs.attributes import ATTRIBUTES
 
 
 @dataclass(frozen=True)
 class LabelMatrix:
     """Images with the labels of several findings: 1 present, 0 absent, -1 unknown.
 
-    `images` has columns image_id, patient_id, split and subset, one row per image (and part, where lists put an image
-    into several).
+    `images` has columns image_id, patient_id, split, subset, and those of `ATTRIBUTES` that are read, one row per image
+    (and part, where lists put an image into several).
     """
 
     findings: tuple[str, ...]
@@ -85,7 +86,8 @@ def label_matrix(rows: pl.DataFrame) -> LabelMatrix:
     """Return rows of LABELS as a matrix: images and findings in the order in which they first appear."""
     key = ["image_id", "split"]
     findings = rows["finding"].unique(maintain_order=True)
-    images = rows.select("image_id", "patient_id", "split", "subset").unique(key, maintain_order=True)
+    known = [name for name in ATTRIBUTES if name in rows.columns]
+    images = rows.select("image_id", "patient_id", "split", "subset", *known).unique(key, maintain_order=True)
     place = rows.select(*key, "finding", "target").join(images.with_row_index("row"), on=key, maintain_order="left")
     columns = {finding: number for number, finding in enumerate(findings)}
     targets = np.full((len(images), len(findings)), -1, dtype=np.int8)
@@ -110,7 +112,8 @@ def exclusive_classes(labels: LabelMatrix, classes: Sequence[str]) -> tuple[Int[
 
 def read_label_matrix(path: Path, needed: Sequence[str] | None = None) -> LabelMatrix:
     """Return the labels of all findings of the file. Raises InputError where one of `needed` has none."""
-    rows = read_table(path, LABELS).select(["image_id", "patient_id", "finding", "target", "split", "subset"])
+    columns = ["image_id", "patient_id", "finding", "target", "split", "subset", *ATTRIBUTES]
+    rows = read_table(path, LABELS).select(columns)
     matrix = label_matrix(pl.DataFrame(rows))
     for finding in needed or ():
         if finding not in matrix.findings:

@@ -20,6 +20,8 @@ _PATIENT_ID_OR_NONE = _column("patient_id", pa.string(), "null: patients unknown
 _DATASET = _column("dataset", pa.string(), "key of `datasets` in config.yaml")
 _SPLIT = _column("split", pa.string(), "train | validation | test")
 _IN_PRIVATE = "null if identifiers are keyed: see stages/common/data/identifiers.py"
+_SEX = _column("sex", pa.string(), "of the patient: female | male | other; null: not stated", NULLABLE)
+_AGE = _column("age", pa.float32(), "of the patient, years; 90 means 90 or more; null: not stated", NULLABLE)
 _DISTRIBUTED_SPLIT = _column("distributed_split", pa.string(), "the distribution's own split", NULLABLE)
 
 # Written by index_inputs: every image file that the distribution's index names.
@@ -39,6 +41,8 @@ FILES = pa.schema(
             "whether the index says that a JPEG or PNG holds MONOCHROME1 pixels, of which 0 is white; null: unstated",
             NULLABLE,
         ),
+        _SEX,
+        _AGE,
         _column("shard", pa.int32(), "0-based; which dicom_to_arrow job converts it"),
     ]
 )
@@ -90,6 +94,8 @@ def images(size: int) -> pa.Schema:
             _PATIENT_ID_OR_NONE,
             _DATASET,
             _column("view", pa.string(), "PA | AP | ..., from the index, else from ViewPosition", NULLABLE),
+            _SEX,
+            _AGE,
             _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major, 0 black, 255 white"),
             _column("content_box", pa.list_(pa.int32(), 4), "x y width height inside the square; outside is padding"),
             _column("original_rows", pa.int32(), "size in pixels of the original"),
@@ -138,6 +144,9 @@ LABELS = pa.schema(
         _column("lung_mask", pa.list_(pa.int32()), "run lengths; null: unknown", NULLABLE),
         _SPLIT,
         _column("subset", pa.int8(), "train rows: smallest of 1, 10, 100 (%) that holds the row; else 100"),
+        _SEX,
+        _AGE,
+        _column("view", pa.string(), "PA | AP | ... of the image; null: not stated", NULLABLE),
     ]
 )
 
@@ -252,6 +261,25 @@ def samples(size: int) -> pa.Schema:
             _column("region", pa.list_(pa.int32()), f"run lengths over {size} x {size}: the true finding"),
             _column("peak", pa.list_(pa.int32(), 2), "row and column of the heatmap's maximum"),
             _column("hit", pa.bool_(), "the peak lies in the region"),
+        ],
+        metadata={"size": str(size)},
+    )
+
+
+def judged_images(size: int) -> pa.Schema:
+    """Return the schema of zero_shot_classification's samples: radiographs that may be shown, right and wrong ones.
+
+    The table is empty unless `publish_samples` is set.
+    """
+    return pa.schema(
+        [
+            _IMAGE_ID,
+            _column("finding", pa.string(), "finding that was looked for"),
+            _column(
+                "outcome", pa.string(), "true_positive | false_positive | false_negative | true_negative, at Youden's"
+            ),
+            _column("score", pa.float32(), "larger means present"),
+            _column("pixels", pa.binary(size * size), f"uint8, {size} x {size}, row-major"),
         ],
         metadata={"size": str(size)},
     )

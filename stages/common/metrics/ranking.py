@@ -22,16 +22,22 @@ def auc(
 ) -> Float[np.ndarray, "draws"]:
     """Return the area under the ROC curve: P(score of a positive > score of a negative) + 1/2 P(equal), weighted.
 
-    NaN for a draw without positives or without negatives.
+    Images of another target than 1 and 0 are not counted. NaN for a draw without positives or without negatives.
     """
     order, starts = groups_of_ties(scores)
-    drawn, positives = weights[:, order], np.flatnonzero(targets[order] == 1)
-    begin, end = _tie_of(positives, starts, len(scores))
-    negative = _cumulated(drawn * (targets[order] == 0))
-    positive = drawn[:, positives]
-    won = (positive * (negative[:, begin] + negative[:, end])).sum(axis=1) / 2
+    positives, negatives = (np.flatnonzero(targets[order] == target) for target in (1, 0))
+    if not (len(positives) and len(negatives)):
+        return np.full(len(weights), np.nan)
+    ends = _tie_of(positives, starts, len(scores))
+    # negatives are summed between the ties of positives alone, which are few in a rare finding
+    begin, end = (np.searchsorted(negatives, each) for each in ends)
+    cuts = np.unique(np.concatenate([[0], begin, end]))
+    cuts = cuts[cuts < len(negatives)]
+    below = _cumulated(np.add.reduceat(weights[:, order[negatives]], cuts, axis=1))
+    positive = weights[:, order[positives]]
+    won = (positive * (below[:, np.searchsorted(cuts, begin)] + below[:, np.searchsorted(cuts, end)])).sum(axis=1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        return won / (positive.sum(axis=1) * negative[:, -1])
+        return won / (positive.sum(axis=1) * below[:, -1])
 
 
 def average_precision(

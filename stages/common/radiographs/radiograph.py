@@ -133,6 +133,8 @@ class Radiograph:
     column_spacing: float | None  # mm between the centres of two columns
     pixel_aspect: float = 1.0  # height of a pixel / width of a pixel
     instance_uid: str | None = None  # SOPInstanceUID of a DICOM file; None where it is no UID
+    sex: str | None = None  # female | male | other, of a DICOM file's header
+    age: float | None = None  # years, at most 90, of a DICOM file's header
 
     def inverted(self) -> "Radiograph":
         """Return the image with black for white: MONOCHROME1 pixels, of which the file itself does not say so."""

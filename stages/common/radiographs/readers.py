@@ -18,6 +18,7 @@ from jaxtyping import Float32, Integer, UInt8, UInt16
 from PIL import Image, ImageOps
 from pydicom import Dataset
 
+from .attributes import Sex, dicom_age, dicom_sex
 from .codestreams import read_jpeg, refusing_what_codecs_warn_of
 from .decoding import Decoded, decode
 from .display import WHITE, Display, Levels, LookupTable, Rescale, Stored, Window, to_levels
@@ -73,8 +74,21 @@ def read_dicom(data: bytes, index_view: str | None, settings: RadiographSettings
         levels, window = Levels(_grey_of_colours(dataset, pixel_format, decoded), 0.0, WHITE), "none"
     row_spacing, column_spacing, aspect = read_spacing(dataset)
     shape = pixel_format.rows, pixel_format.columns
-    uid = _instance_uid(dataset)
-    return Radiograph(levels, shape, view, pixel_format.photometric, window, row_spacing, column_spacing, aspect, uid)
+    uid, sex, age = _instance_uid(dataset), *_patient(dataset)
+    return Radiograph(
+        levels, shape, view, pixel_format.photometric, window, row_spacing, column_spacing, aspect, uid, sex, age
+    )
+
+
+def _patient(dataset: Dataset) -> tuple[Sex | None, float | None]:
+    """Return sex and age of the patient, None where the header does not state them in the standard's terms."""
+    found = []
+    for keyword in ("PatientSex", "PatientAge"):
+        try:
+            found.append(text(dataset, keyword))
+        except RejectionError:  # what cannot be parsed here says nothing of the picture
+            found.append("")
+    return dicom_sex(found[0]), dicom_age(found[1])
 
 
 def _instance_uid(dataset: Dataset) -> str | None:

@@ -24,6 +24,7 @@ from ...phrase_grounding.contract import FindingResult, GroundingResult, PhraseG
 from ...retrieval.contract import RetrievalJob, RetrievalResult
 from ...zero_shot_classification.contract import ZeroShotJob, ZeroShotResult
 from ..results_tree import FewShotJob, ResultsTree
+from .judged import Judged, read_judged
 
 
 class Compared(Protocol):
@@ -93,6 +94,7 @@ class ZeroShot(OfDataset):
     result: ZeroShotResult
     scores: dict[str, Float[np.ndarray, "images"]]
     targets: dict[str, Int[np.ndarray, "images"]]
+    samples: list[Judged]
     writer: ClassVar[type[Job]] = ZeroShotJob
 
     def measured_on(self) -> object:
@@ -121,7 +123,7 @@ def _read(tree: ResultsTree, dataset: str, replicate: Replicate) -> ZeroShot:
             raise InputError(
                 f"{path}: its test part is not that of result.json beside it", remedy="run the stage again"
             )
-    return ZeroShot(dataset, replicate, result, scores, targets)
+    return ZeroShot(dataset, replicate, result, scores, targets, read_judged(tree.path(ZeroShotJob, "samples", **run)))
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,12 @@ def reliability_figure(found: Mapping[str, Calibration], styles: Mapping[str, St
         axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
         for variant, each in found.items():
             for part, strength in ((each.before, 0.35), (each.after, 1.0)):
-                points = [(own.probability, own.positives) for own in part.bins if own.images]
-                axes.plot(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1.4, alpha=strength,
-                          **styles[variant].line())  # fmt: skip
+                known = [own for own in part.bins if own.images]
+                points = np.array([(own.probability, own.positives) for own in known], dtype=float).T
+                sizes = np.array([own.images for own in known])
+                line = styles[variant].line()
+                axes.plot(*points, linewidth=1.4, alpha=strength, **line)
+                axes.scatter(points[0], points[1], s=3 + 60 * sizes / sizes.sum(), alpha=strength, color=line["color"])
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="mean probability", ylabel="share of positives")
         axes.set_aspect("equal")
         return svg(figure)

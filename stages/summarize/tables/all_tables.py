@@ -13,6 +13,7 @@ from .coverage import coverage_tables
 from .grounding import grounding_tables
 from .integrity import integrity_table
 from .multi_class import multi_class_tables
+from .operating_points import operating_points_tables, subgroups_tables
 from .quoted import Quotation
 from .retrieval import class_retrieval_tables, retrieval_tables
 from .segmentation import few_shot_segmentation_tables
@@ -31,6 +32,7 @@ def paper_tables(
     """Make all tables that are written to files; nothing is quoted beside figures of synthetic patients."""
     quotable = [each for each in quotations if each.data_set not in synthetic]
     tables = coverage_tables(inputs) + zero_shot_tables(inputs, comparisons) + calibration_tables(inputs)
+    tables += operating_points_tables(inputs) + subgroups_tables(inputs)
     tables += multi_class_tables(inputs, comparisons)
     tables += few_shot_classification_tables(inputs, comparisons, quotable)
     tables += few_shot_segmentation_tables(inputs, comparisons, quotable)

@@ -20,10 +20,10 @@ from ..ledger import Ledger
 from ..provenance import Provenance
 from ..readers.evaluation import FewShot, MultiClass, Segmentation
 from .grounding import POINTERS
+from .judgement_rows import CsvRow, estimate_columns, judgement_rows
 from .table import MEAN
 
 ALL_CLASSES = "all classes"  # no name of a finding, which has no blanks
-CsvRow = dict[str, Any]  # column -> figure with all its digits
 
 
 def zero_shot_rows(inputs: Inputs) -> list[CsvRow]:
@@ -267,6 +267,7 @@ def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger, provenance: Pr
     """Write all tables as CSV; None is an empty cell, and so is a column of another row."""
     tables = {
         "table1_zero_shot.csv": (zero_shot_rows(inputs), []),
+        **judgement_rows(inputs),
         "multi_class.csv": (multi_class_rows(inputs), ["dataset", "variant", "class", "images"]),
         "multi_class_confusion.csv": (
             confusion_rows(inputs),
@@ -292,15 +293,6 @@ def write_flat_rows(folder: Path, inputs: Inputs, ledger: Ledger, provenance: Pr
     for name, (rows, header) in tables.items():
         write_text(Path(folder) / name, rows_as_csv(rows, header))
     return [Path(folder) / name for name in tables]
-
-
-def estimate_columns(name: str, estimate: Estimate | None) -> CsvRow:
-    """Return the three CSV columns of a figure: value, low, high; empty where there is none."""
-    return {
-        name: estimate and estimate.value,
-        f"{name}_low": estimate and estimate.low,
-        f"{name}_high": estimate and estimate.high,
-    }
 
 
 def rows_as_csv(rows: Sequence[Mapping[str, Any]], header: Sequence[str] = ()) -> str:

@@ -16,6 +16,8 @@ Task = Literal[
     "zero_shot",
     "zero_shot_findings",
     "calibration",
+    "operating_points",
+    "subgroups",
     "multi_class",
     "multi_class_classes",
     "few_shot",

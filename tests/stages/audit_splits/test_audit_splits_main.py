@@ -17,7 +17,8 @@ from stages.common.records import read_record, write_record
 
 def label(image: str, patient: str, split: str) -> dict:
     return {"image_id": image, "patient_id": patient, "finding": "pneumothorax", "target": 0, "boxes": [],
-            "mask": None, "lung_mask": None, "split": split, "subset": 100}  # fmt: skip
+            "mask": None, "lung_mask": None,
+            "sex": None, "age": None, "view": None, "split": split, "subset": 100}  # fmt: skip
 
 
 CLEAN = [label("a", "p", "train"), label("b", "q", "validation"), label("c", "r", "test")]

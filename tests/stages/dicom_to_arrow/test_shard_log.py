@@ -29,7 +29,7 @@ def outcome(number: int) -> Outcome:
         "view": None if number % 3 else "PA", "pixels": pixels, "content_box": [0, 0, SIZE, SIZE],
         "original_rows": 3, "original_columns": 4, "row_spacing": 0.1, "column_spacing": None,
         "photometric": "MONOCHROME1", "window": "none",
-        "picture_sha256": None, "pixels_sha256": "x", "instance_uid": None,
+        "picture_sha256": None, "sex": None, "age": None, "pixels_sha256": "x", "instance_uid": None,
     })  # fmt: skip
 
 

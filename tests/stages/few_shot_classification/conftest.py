@@ -37,7 +37,8 @@ def label_rows(count: int = 400, patients: bool = True, shares: dict | None = No
     targets = np.random.default_rng(0).integers(0, 2, count // 2)
     rows = [
         {"image_id": f"i{number:04d}", "patient_id": f"p{number // 2}" if patients else None, "finding": "lung_opacity",
-         "target": int(targets[number // 2]), "boxes": [], "mask": None, "lung_mask": None}
+         "target": int(targets[number // 2]), "boxes": [], "mask": None, "lung_mask": None,
+         "sex": None, "age": None, "view": None}
         for number in range(count)
     ]  # fmt: skip
     return with_splits(rows, settings)

@@ -56,7 +56,8 @@ def label_rows(count: int, boxes: bool = False) -> list[dict]:
         box = [[float(xs.min()), float(ys.min()), 16.0, 24.0]] if mask.any() and boxes else []
         runs = encode(mask) if mask.any() and not boxes else None
         rows.append({"image_id": f"i{number:04d}", "patient_id": f"p{number}", "finding": "lung_opacity",
-                     "target": int(mask.any()), "boxes": box, "mask": runs, "lung_mask": None})  # fmt: skip
+                     "target": int(mask.any()), "boxes": box, "mask": runs, "lung_mask": None,
+                     "sex": None, "age": None, "view": None})  # fmt: skip
     return with_splits(rows, LabelImagesSettings.model_validate({"layout": "rsna", "finding": "lung_opacity"}))
 
 

@@ -26,7 +26,7 @@ def test_mimic_cxr_dicom(index, mimic):
     assert indexed.files[2] == {
         "image_id": "bbbb-1", "study_id": "57375967", "patient_id": "10000764", "dataset": "set",
         "path": "files/p10/p10000764/s57375967/bbbb-1.dcm", "sha256": None, "view": "PA",
-        "distributed_split": "validate", "inverted": None, "shard": 1,
+        "distributed_split": "validate", "inverted": None, "sex": None, "age": None, "shard": 1,
     }  # fmt: skip
     assert indexed.files[3]["view"] is None
     assert [report["study_id"] for report in indexed.reports] == ["50414267", "53189527", "57375967"]

@@ -36,7 +36,8 @@ def image_row(image_id: str, patient: str | None, rows: int, columns: int, pictu
         "image_id": image_id, "study_id": image_id, "patient_id": patient, "dataset": "set", "view": None,
         "pixels": bytes(SIZE * SIZE), "content_box": [0, 0, SIZE, SIZE], "original_rows": rows,
         "original_columns": columns, "row_spacing": None, "column_spacing": None, "photometric": "MONOCHROME2",
-        "window": "minmax", "picture_sha256": None, "pixels_sha256": picture, "instance_uid": None,
+        "window": "minmax", "picture_sha256": None,
+        "sex": None, "age": None, "pixels_sha256": picture, "instance_uid": None,
     }  # fmt: skip
 
 

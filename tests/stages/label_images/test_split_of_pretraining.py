@@ -35,7 +35,8 @@ def files(tmp_path):
     """Write index_inputs' table; patient p0 is in a part that the distribution names."""
     rows = [
         {"image_id": image, "study_id": image, "patient_id": patient, "dataset": "set", "path": image, "sha256": None,
-         "view": None, "distributed_split": "validate" if patient == "p0" else None, "inverted": None, "shard": 0}
+         "view": None, "distributed_split": "validate" if patient == "p0" else None, "inverted": None,
+         "sex": None, "age": None, "shard": 0}
         for image, patient in IMAGES.items()
     ]  # fmt: skip
     write_rows(tmp_path / "files.arrow", schemas.FILES, rows)

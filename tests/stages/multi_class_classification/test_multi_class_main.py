@@ -52,7 +52,8 @@ def files(tmp_path) -> Path:
     save_checkpoint(folder / "checkpoint", model.state_dict(), checkpoint_record(model), folder / "tokenizer")
     rows = [
         {"image_id": f"i{n:03d}", "patient_id": f"p{n // 3}", "finding": name, "target": int(n % 3 == place),
-         "boxes": [], "mask": None, "lung_mask": None, "subset": 100, "split": "test" if n < 60 else "train"}
+         "boxes": [], "mask": None, "lung_mask": None,
+         "sex": None, "age": None, "view": None, "subset": 100, "split": "test" if n < 60 else "train"}
         for n in range(IMAGES)
         for place, name in enumerate(CLASSES)
     ]  # fmt: skip

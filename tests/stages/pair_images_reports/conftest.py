@@ -48,7 +48,7 @@ def image_row(given: dict) -> dict:
         "dataset": "set", "view": given["view"], "pixels": pixels, "content_box": given["box"],
         "original_rows": given["rows"], "original_columns": SIZE, "row_spacing": None, "column_spacing": None,
         "photometric": "MONOCHROME2", "window": "minmax",
-        "picture_sha256": None, "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
+        "picture_sha256": None, "sex": None, "age": None, "pixels_sha256": hashlib.sha256(pixels).hexdigest(),
         "instance_uid": None,
     }  # fmt: skip
 
@@ -80,7 +80,7 @@ def paired(tmp_path: Path) -> Callable[..., tuple[list[dict], list[dict], dict]]
         files = [
             {"image_id": given["image_id"], "study_id": given["study_id"], "patient_id": given["patient_id"],
              "dataset": "set", "path": given["image_id"], "sha256": None, "view": None,
-             "distributed_split": given["split"], "inverted": None, "shard": 0}
+             "distributed_split": given["split"], "inverted": None, "sex": None, "age": None, "shard": 0}
             for given in images
         ]  # fmt: skip
         write_rows(tmp_path / "files.arrow", schemas.FILES, files)

@@ -172,7 +172,8 @@ def ground(checkpoint, tmp_path):
         write_one_shard(tmp_path, "set", SIZE, [{"image_id": image, "pixels": pixels.tobytes()}
                                                 for _, image, pixels in rows])  # fmt: skip
         labels = [{"image_id": image, "patient_id": None, "finding": "opacity", "target": 1, "boxes": [], "mask": None,
-                   "lung_mask": None, "split": part, "subset": 100} for part, image, _ in rows]  # fmt: skip
+                   "lung_mask": None, "sex": None, "age": None, "view": None, "split": part, "subset": 100}
+                  for part, image, _ in rows]  # fmt: skip
         write_rows(tmp_path / "labels.arrow", LABELS, labels)
         known = PhraseGroundingSettings.model_validate({"random_encoders": 2} | settings)
         pointers = Pointers(checkpoint, ImageStore(tmp_path / "manifest.json"), tmp_path / "labels.arrow", known)

@@ -35,6 +35,7 @@ def folder(tmp_path) -> Path:
     labels = [
         {"image_id": f"i{n}", "patient_id": f"p{n}", "finding": "opacity", "target": n % 2,
          "boxes": [[1.0 + n % 4 * 2, 2.0, 4.0, 5.0]] if n % 2 and n != 23 else [], "mask": None, "lung_mask": None,
+         "sex": None, "age": None, "view": None,
          "split": ("train", "validation", "test")[n // 8], "subset": 100}
         for n in range(24)
     ]  # fmt: skip

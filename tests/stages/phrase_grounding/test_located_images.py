@@ -28,7 +28,8 @@ def store(tmp_path) -> ImageStore:
 
 def label(number: int, boxes=(), mask=None, target: int = 1, split: str = "test") -> dict:
     return {"image_id": f"i{number}", "patient_id": f"p{number}", "finding": "nodule", "split": split,
-            "target": target, "boxes": list(boxes), "mask": mask, "lung_mask": None}  # fmt: skip
+            "target": target, "boxes": list(boxes), "mask": mask, "lung_mask": None,
+            "sex": None, "age": None, "view": None}  # fmt: skip
 
 
 def labels(*rows: dict) -> pl.DataFrame:

@@ -41,7 +41,7 @@ def folder(tmp_path_factory) -> Path:
          "pixels": noise.integers(0, 256, (SIZE, SIZE)).astype(np.uint8).tobytes(),
          "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE, "original_columns": SIZE, "row_spacing": None,
          "column_spacing": None, "photometric": "MONOCHROME2", "window": "minmax",
-         "picture_sha256": None, "pixels_sha256": image,
+         "picture_sha256": None, "sex": None, "age": None, "pixels_sha256": image,
          "instance_uid": None}
         for image, study, patient in ids
     ]  # fmt: skip
@@ -128,7 +128,7 @@ def write_labels(path: Path, classes: dict[str, tuple[int, int]]) -> list[str]:
     """Labels of edema and mass of the images of some studies; returns the option that names the file."""
     rows = [
         {"image_id": f"i{int(study[1:])}{image}", "patient_id": None, "finding": finding, "target": target, "boxes": [],
-         "mask": None, "lung_mask": None, "split": "test", "subset": 100}
+         "mask": None, "lung_mask": None, "sex": None, "age": None, "view": None, "split": "test", "subset": 100}
         for study, targets in classes.items()
         for image in range(2)
         for finding, target in zip(("edema", "mass"), targets, strict=True)

@@ -71,14 +71,15 @@ def write_inputs(folder: Path, context: str = "report", test_seed: int = 0) -> I
                        "view": None, "pixels": pixels, "content_box": [0, 0, SIZE, SIZE], "original_rows": SIZE,
                        "original_columns": SIZE, "row_spacing": None, "column_spacing": None,
                        "photometric": "MONOCHROME2", "window": "minmax",
-                       "picture_sha256": None, "pixels_sha256": f"i{number}",
+                       "picture_sha256": None, "sex": None, "age": None, "pixels_sha256": f"i{number}",
                        "instance_uid": None})  # fmt: skip
         pairs.append(dict(zip(schemas.PAIRS.names, (f"i{number}", study, patient, part), strict=True)))
         sentences.append({"study_id": study, "section": "findings", "position": 0, "start": 0, "end": 5,
                           "text": f"word{word} word{number % 8}", "token_ids": [5 + word, 5 + number % 8]})  # fmt: skip
         target = int(noise.integers(2)) if part == "test" else number % 2
         labels.append({"image_id": f"i{number}", "patient_id": patient, "finding": "opacity", "target": target,
-                       "boxes": [], "mask": None, "lung_mask": None, "split": part, "subset": 100})  # fmt: skip
+                       "boxes": [], "mask": None, "lung_mask": None,
+                       "sex": None, "age": None, "view": None, "split": part, "subset": 100})  # fmt: skip
     write_rows(folder / "0.arrow", schemas.images(SIZE), images)
     write_manifest(folder, "set", SIZE, [len(images)])
     write_rows(folder / "pairs.arrow", schemas.PAIRS, pairs)

@@ -51,7 +51,8 @@ from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree, parse_variants
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
-from stages.zero_shot_classification.evaluation import Probabilities, evaluate
+from stages.zero_shot_classification.evaluation import Asked, Probabilities, evaluate
+from stages.zero_shot_classification.judgements import OUTCOMES
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
@@ -264,19 +265,37 @@ def _zero_shot(tree, dataset, variant):
     labels = label_matrix(pl.DataFrame(
         {"image_id": [f"i{n}" for n in range(480)], "patient_id": [f"p{n // 2}" for n in range(480)],
          "split": ["validation", "validation", "test", "test"] * 120, "subset": 100, "finding": finding,
-         "target": targets.astype(np.int8)}
+         "target": targets.astype(np.int8)} | (attributes_of(480) if dataset == "rsna" else {})
     ))  # fmt: skip
     scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
-    probabilities = Probabilities("platt", 0.5) if dataset == "rsna" else None
-    result = evaluate(labels, {finding: scores}, draws=200, seed=0, probabilities=probabilities)
+    asked = Asked(Probabilities("platt", 0.5), decision_curve=True) if dataset == "rsna" else Asked()
+    result = evaluate(labels, {finding: scores}, draws=200, seed=0, asked=asked)
     folder = tree.results / "zero_shot_classification" / variant / dataset
     chosen = labels.scored({finding: scores[result.findings[finding].prompt_set]})
     write_frame(folder / "scores.arrow", schemas.SCORES, chosen)
     record = ZeroShotResult(score="global", overlap=CLEAN, **vars(result))
     records.write_record(folder / "result.json", record)
-    settings = ZeroShotSettings(prompts="prompts.yaml", draws=200)
+    published = dataset == "rsna"
+    shown = [_judged(number, finding, outcome) for outcome in OUTCOMES for number in range(2)] if published else []
+    write_rows(folder / "samples.arrow", schemas.judged_images(SIZE), shown)
+    settings = ZeroShotSettings(prompts="prompts.yaml", draws=200, publish_samples=published)
     params = flatten(settings.model_dump(mode="json"))
     _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
+
+
+def attributes_of(images):
+    """Two sexes, three ages and a rare view, of which too few images are positive to be measured."""
+    return {
+        "sex": [("female", "male", None)[number // 2 % 3] for number in range(images)],
+        "age": [(25.0, 50.0, 90.0)[number // 4 % 3] for number in range(images)],
+        "view": ["LATERAL" if number % 96 == 2 else "PA" for number in range(images)],
+    }
+
+
+def _judged(number, finding, outcome):
+    pixels = _sample(number, "mlip")["pixels"]
+    image_id = f"1.2.276.0.7230010.3.1.4.8323329.2000.{outcome}.{number}"
+    return {"image_id": image_id, "finding": finding, "outcome": outcome, "score": 0.5, "pixels": pixels}
 
 
 def _few_shot(tree, job, variant):

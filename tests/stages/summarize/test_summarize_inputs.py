@@ -35,7 +35,7 @@ def test_any_missing_file_is_named_in_one_line_with_its_stage(tree, tmp_path, ca
     places = every_file(tree)
     assert (
         len(places)
-        == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + 2 * 3 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
+        == 36 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 3 * 2 * 2 + 2 + 2 * 3 + SCORES_OF_FEW_SHOT + OVERLAPS_OF_SEGMENTATION
     )
     # there is one a repetition that ran
     places = [place for place in places if "/scores/" not in place and "/overlaps/" not in place]

@@ -60,7 +60,7 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-WRITTEN = 1 + 13 + 20 * 4 + 1  # the page, CSV files, twenty tables in four forms, the comparisons
+WRITTEN = 1 + 15 + 23 * 4 + 1 + 1  # the page, CSV files, tables in four forms, the comparisons, the checklist
 
 
 def run(tree, output, *more):
@@ -77,7 +77,8 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
     html = (output / "report.html").read_text(encoding="utf-8")
     assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
-    assert all(image["src"].startswith("data:image/svg+xml,") for image in page.all("img"))
+    inline = ("data:image/svg+xml,", "data:image/jpeg;base64,")
+    assert all(image["src"].startswith(inline) for image in page.all("img"))
     links = [link["href"] for link in page.all("a") if not link["href"].startswith("#")]
     files = [link for link in links if link.startswith("tables/")]
     assert len(files) > 60
@@ -90,9 +91,9 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
 
 def test_every_picture_has_a_description_and_every_link_a_target(page):
     images = page.all("img")
-    # 2 ROC, reliability, 4 outlined, 3 radiographs with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of
-    # sentences, time
-    assert len(images) == 2 + 1 + 4 + 9 + 2 + 1 + 1 + 4 + 2 + 1
+    # 2 ROC, reliability, 2 of precision and recall, decision curve, 2 of each of 4 outcomes, 4 outlined, 3 radiographs
+    # with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of sentences, time
+    assert len(images) == 2 + 1 + 2 + 1 + 8 + 4 + 9 + 2 + 1 + 1 + 4 + 2 + 1
     assert all(len(image["alt"]) > 20 for image in images)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -313,7 +314,7 @@ def test_the_journal_names_every_output(built, output):
     assert journal["status"] == "FINISHED"
     assert journal["artifacts"][0]["path"] == "report.html"
     assert len(journal["artifacts"]) == WRITTEN
-    assert len(journal["inputs"]) == 42 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 2 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
+    assert len(journal["inputs"]) == 42 + 2 + 2 + 2 + 4 + 3 + 2 * 4 + 3 * 2 * 2 + 2 + 3 * 2 * 2 + 2 * 2 * 2 + 1 + len(
         list(TEMPLATE.parent.glob("*.jinja"))
     )
     metric = next(metric for metric in journal["metrics"] if metric["key"] == "rsna/mlip/auc")

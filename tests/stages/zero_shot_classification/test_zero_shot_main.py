@@ -48,7 +48,7 @@ class Files:
     def write_labels(self, change: Callable[[dict], dict] = lambda row: row) -> None:
         rows = [
             {"image_id": f"i{n:03d}", "patient_id": f"p{n // 2}", "finding": "opacity", "target": n // 2 % 2,
-             "boxes": [], "mask": None, "lung_mask": None, "subset": 100,
+             "boxes": [], "mask": None, "lung_mask": None, "sex": None, "age": None, "view": None, "subset": 100,
              "split": ("train", "validation", "test")[n // 4 % 3]}
             for n in range(120)
         ]  # fmt: skip
@@ -93,6 +93,7 @@ def classify(files: Files, output: Path, score: str = "global", *more: str, **ch
     inputs = {name: files.folder / name for name in ("checkpoint",)}
     inputs |= {"features": files.folder / "features.arrow", "labels": files.folder / "labels.arrow"}
     inputs |= {"audit": files.folder / "audit.json", "scores": output / "scores.arrow"}
+    inputs |= {"samples": output / "samples.arrow"}
     inputs |= {"result": output / "result.json", "journal": output / "journal.json"}
     options = [word for name, path in inputs.items() for word in (f"--{name}", str(path))]
     settings = json.dumps({"prompts": str(files.folder / "prompts.yaml"), "draws": 50, "score": score} | chosen)

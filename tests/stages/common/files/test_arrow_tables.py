@@ -41,6 +41,9 @@ def test_nested_and_missing_values_round_trip(tmp_path):
         "boxes": [[1.5, 2.0, 3.0, 4.0]],
         "mask": None,
         "lung_mask": [0, 5, 10, 2],
+        "sex": "female",
+        "age": 62.0,
+        "view": "PA",
         "split": "test",
         "subset": 100,
     }

@@ -66,7 +66,7 @@ def manifest(tmp_path: Path) -> Path:
         row = {field.name: None for field in schema} | {
             "dataset": "d", "view": "PA", "pixels": bytes(range(256)), "content_box": [0, 0, 16, 16],
             "original_rows": 16, "original_columns": 16, "photometric": "MONOCHROME2", "window": "none",
-            "picture_sha256": None, "pixels_sha256": "0" * 64,
+            "picture_sha256": None, "sex": None, "age": None, "pixels_sha256": "0" * 64,
         }  # fmt: skip
         rows = [row | {"image_id": f"{shard}{place}", "study_id": "s", "patient_id": "p"} for place in range(2)]
         write_table(tmp_path / f"{shard}.arrow", schema, pa.Table.from_pylist(rows, schema=schema))
