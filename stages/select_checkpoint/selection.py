@@ -1,5 +1,7 @@
 """The stage's work: candidates scored, one chosen, the decision recorded, the checkpoint exported."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from jaxtyping import Float
@@ -61,6 +63,7 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     groups = labels.patients if by_labels and labels else pairs.patients
     decision = decide(scored, groups, settings, record.validated_mask_ratio > 0)
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
+    _draw(run, scored, decision)
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
     encoder = build_encoder(record.encoder).eval().to(device)
@@ -75,6 +78,16 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
         for path in write_integrity_files(job.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
     write_record(job.selection, selection_of(decision, scored, settings, len(pairs.studies), labels))
+
+
+def _draw(run: Run, scored: Sequence[ScoredCandidate], decision: Decision) -> None:
+    """Draw each score over the candidates, the chosen one filled."""
+    ordered = sorted(scored, key=lambda each: each.step)
+    steps = [each.step for each in ordered]
+    for name in decision.chosen.scores():
+        line = (steps, [each.scores()[name] for each in ordered])
+        kept = {name: steps.index(decision.chosen.step)}
+        run.pictures.curves(f"{name}.svg", {name: line}, "step of the candidate", f"{name} on validation", kept)
 
 
 def _mean_patches(
