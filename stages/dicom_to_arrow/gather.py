@@ -58,8 +58,8 @@ def gather(job: GatherJob) -> None:
     with track_job(job) as run:
         counts = gather_shards(job)
         run.log_metrics(counts)
-        reasons = {name: count for name, count in counts.items() if name.startswith("rejects_")}
-        files = {name: count for name, count in counts.items() if name not in reasons}
+        files = {name: count for name, count in counts.items() if not name.startswith("rejects_")}
+        reasons = {name.removeprefix("rejects_"): count for name, count in counts.items() if name not in files}
         run.pictures.bars("files.svg", {"files and images": files, "rejects by reason": reasons})
         if job.settings.publish_samples:
             store = ImageStore(job.manifest)

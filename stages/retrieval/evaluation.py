@@ -160,7 +160,6 @@ def measure(job: RetrievalJob) -> None:
             directions = rank(pairs, job.settings)
             result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
             run.log_metrics(_metrics(result.figures))
-            run.pictures.curves("recall.svg", recall_curves(directions), "k: candidates looked at", "recall@k")
             if job.labels is not None:
                 labels = read_label_matrix(job.labels, job.settings.classes)
                 if (found := rank_by_class(pairs, studies, labels, job.settings)) is None:
@@ -173,6 +172,8 @@ def measure(job: RetrievalJob) -> None:
         write_rows(job.class_precision, CLASS_PRECISION, rows)
         write_rows(job.ranks, RANKS, [row for name, each in directions.items() for row in each.rows(name)])
         write_record(job.result, result)
+        if directions:
+            run.pictures.curves("recall.svg", recall_curves(directions), "k: candidates looked at", "recall@k")
 
 
 def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:

@@ -63,7 +63,6 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
     groups = labels.patients if by_labels and labels else pairs.patients
     decision = decide(scored, groups, settings, record.validated_mask_ratio > 0)
     run.log_metrics({"chosen/step": decision.chosen.step, "validation/studies": len(pairs.studies)})
-    _draw(run, scored, decision)
     card = model_card(job.name, record, decision, scored, len(pairs.studies), store.dataset)
     weights = load_file(decision.chosen.path)
     encoder = build_encoder(record.encoder).eval().to(device)
@@ -78,16 +77,17 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
         for path in write_integrity_files(job.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
     write_record(job.selection, selection_of(decision, scored, settings, len(pairs.studies), labels))
+    _draw(run, scored, decision, settings.criterion)
 
 
-def _draw(run: Run, scored: Sequence[ScoredCandidate], decision: Decision) -> None:
-    """Draw each score over the candidates, the chosen one filled."""
+def _draw(run: Run, scored: Sequence[ScoredCandidate], decision: Decision, criterion: str) -> None:
+    """Draw the criterion over the candidates, the chosen one filled; MLflow has charts of the other scores."""
     ordered = sorted(scored, key=lambda each: each.step)
     steps = [each.step for each in ordered]
-    for name in decision.chosen.scores():
-        line = (steps, [each.scores()[name] for each in ordered])
-        kept = {name: steps.index(decision.chosen.step)}
-        run.pictures.curves(f"{name}.svg", {name: line}, "step of the candidate", f"{name} on validation", kept)
+    line = (steps, [each.scores()[criterion] for each in ordered])
+    kept = {decision.criterion: steps.index(decision.chosen.step)}
+    up = criterion.replace("_", " ")
+    run.pictures.curves("decision.svg", {decision.criterion: line}, "step of the candidate", up, kept)
 
 
 def _mean_patches(

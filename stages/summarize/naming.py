@@ -13,7 +13,7 @@ from .numbers import words
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 
 
-_SHORT = 12  # characters of an id
+_SHORT = 8  # characters of an id
 
 
 def short_id(image_id: str) -> str:

@@ -101,6 +101,8 @@ class Pictures:
             axes.margins(0.06, 0.12)
             axes.set(xlabel=across, ylabel=up)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+            if len(places := {float(each) for x, _ in lines.values() for each in x}) == 1:
+                axes.set_xticks(list(places))
             if lines:
                 figure.legend(loc="outside lower center", ncols=2, frameon=False)
             self._log(name, svg(figure, "white").encode())

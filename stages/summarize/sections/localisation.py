@@ -46,12 +46,14 @@ def _samples(report: Report, grounding: Sequence[Grounding]) -> Names:
     if run.param("publish_samples") != "True":
         absent = "radiographs are not published: publish_samples is false"
     names = list(grounding[0].result.pointing)
+    asked = {each.prompts for each in grounding[0].samples}
     return {
         "dataset": dataset,
         "finding": grounding[0].result.finding,
         "prompt_set": names[0],  # phrase_grounding draws its samples from the set that stands first
         "absent": absent,
         "rows": [_sample_row(report.inputs, sample, grounding) for sample in grounding[0].samples],
+        "prompts": next(iter(asked)) if len(asked) == 1 else (),  # one for all rows, where they name no place
         "scale": css_scale(),
         "top": f"{100 * TOP:g} %",
     }

@@ -149,8 +149,10 @@ def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) 
             point = chosen, each.selection.candidates[chosen]
             axes.plot(*point, "o", markersize=9, color=line["color"])
             if sum(other.trained for other in training) <= NAMED:
-                axes.annotate(f"kept: step {chosen:,}", point, xytext=(0, 10), textcoords="offset points",
-                              ha="right" if chosen == steps[-1] else "center", annotation_clip=False)  # fmt: skip
+                lower = "lower is better" in each.selection.criterion  # the line comes from above
+                axes.annotate(f"kept: step {chosen:,}", point, xytext=(0, -10 if lower else 10), annotation_clip=False,
+                              textcoords="offset points", va="top" if lower else "bottom",
+                              ha="right" if chosen == steps[-1] else "center")  # fmt: skip
         axes.margins(y=0.2)
         axes.set(xlabel="step of the candidate", xlim=(0, None), ylabel=_criterion(training[0].selection))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
