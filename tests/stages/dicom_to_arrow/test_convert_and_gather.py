@@ -75,7 +75,8 @@ def test_a_contact_sheet_of_radiographs_drawn_by_seed_is_logged_only_where_it_is
     assert ("pictures/contact_sheet.jpg" in listed) == sheet.exists() == published
     if published:
         assert listed["pictures/contact_sheet.jpg"]["publish"]
-        assert Image.open(sheet).size == (2 * 192, 192)
+        with Image.open(sheet) as picture:
+            assert picture.size == (2 * 192, 192)
 
 
 def test_the_contact_sheet_is_no_setting_of_the_conversion() -> None:

@@ -76,7 +76,7 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
     hits = [row["pointing"] for row in values if (row["prompt_set"], row["pointer"]) == ("no_place", "heatmap")]
     assert np.mean(hits) == pytest.approx(result.pointing["no_place"].heatmap.value)
     shown = read_samples(tmp_path / "out" / "samples.arrow")
-    assert len(shown) == 3
+    assert len(shown) == 2
     rows = read_table(tmp_path / "out" / "samples.arrow", schemas.samples(shown[0].overlay.pixels.shape[0])).to_pylist()
     for each, row in zip(shown, rows, strict=True):
         assert each.prompts == ("opacity",)
