@@ -1,11 +1,10 @@
-"""Pictures of a heatmap over its radiograph, without the padding."""
+"""Pictures of a heatmap over its radiograph, without the padding; they look as in the report."""
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from ..common.encoders.dual import to_pixels
 from ..common.errors import InputError
@@ -13,14 +12,18 @@ from ..common.files.atomic_files import atomic_path
 from ..common.radiographs.radiograph import SquareImage
 from .arguments import check_output
 
-_LONG_SIDE = 768  # of the picture, in pixels; smaller radiographs are enlarged
-_OPACITY = 0.6  # where the heatmap is highest; where it is lowest the radiograph stays as it is
 
-
-def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> None:
+def write_heatmap(path: Path, square: SquareImage, heatmap: Float[np.ndarray, "grid grid"], phrase: str) -> None:
     """Write the picture as PNG. Raises InputError where `check_picture` does."""
+    from ..common.pictures.overlays import Overlay, overlays_png  # matplotlib, which other calls do not need
+
     check_picture(path)
-    encoded = cv2.imencode(".png", overlay(square, heatmap))[1].tobytes()
+    values = to_pixels(torch.from_numpy(heatmap).float().reshape(1, -1), len(square.pixels))[0].numpy()
+    box = square.content
+    inside = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    grey = square.pixels[inside]
+    overlay = Overlay(grey, values[inside], np.ones(grey.shape, dtype=bool))
+    encoded = overlays_png({f"\u201c{phrase}\u201d": overlay}, "cosine with the phrase")
     with atomic_path(path) as temporary:
         temporary.write_bytes(encoded)
 
@@ -30,17 +33,3 @@ def check_picture(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise InputError(f"{path}: heatmaps are written as PNG only", remedy="use a name that ends in .png")
     check_output(path)
-
-
-def overlay(square: SquareImage, heatmap: Float[np.ndarray, "grid grid"]) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Return the picture in blue, green, red; the heatmap is scaled to its own range."""
-    size, box = len(square.pixels), square.content
-    values = to_pixels(torch.from_numpy(heatmap).float().reshape(1, -1), size)[0].numpy()
-    shares = (values - values.min()) / ((values.max() - values.min()) or 1)
-    colours = cv2.applyColorMap(np.rint(255 * (0.15 + 0.85 * shares)).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    opacity = _OPACITY * shares[..., None]
-    grey = square.pixels[..., None].astype(np.float32)
-    mixed = np.rint((1 - opacity) * grey + opacity * colours).astype(np.uint8)
-    content = mixed[box.y : box.y + box.height, box.x : box.x + box.width]
-    enlargement = max(1.0, _LONG_SIDE / max(box.width, box.height))
-    return cv2.resize(content, None, fx=enlargement, fy=enlargement, interpolation=cv2.INTER_CUBIC)

@@ -46,8 +46,8 @@ class Heatmap:
 
     @checked
     def write(self, path: Output) -> None:
-        """Write a PNG of the radiograph without its padding, overlaid with the values scaled to their own range."""
-        write_heatmap(Path(path), self.radiograph, self.values)
+        """Write a PNG of the radiograph without its padding: alone, and overlaid with the values on their own range."""
+        write_heatmap(Path(path), self.radiograph, self.values, self.phrase)
 
 
 class Model:

@@ -34,6 +34,7 @@ def audit(job: AuditSplitsJob) -> None:
         labels = rows.select("image_id", "patient_id", "split").unique(maintain_order=True)  # whatever the findings
         overlap = find_overlap(labels, copies, pairs, job.dataset, job.pretrain_on, settings.same_patients)
         run.log_metrics({f"overlap/{kind}": count for kind, count in overlap})
+        run.pictures.bars("overlap.svg", {"overlap of test with what was trained or chosen with": dict(overlap)})
         if not settings.allow_overlap:
             refuse_overlap(overlap, job.labels, job.dataset)
         compared = Compared(

@@ -24,6 +24,7 @@ Need = Literal["prompts", "prompts or phrases", "outlines", "several findings", 
 
 
 JOURNAL_FILE = "journal.json"  # name of a run's journal; a part of a scattered stage has journal_<part>.json
+PICTURES = "pictures"  # folder beside the journal: charts and pictures of a run, which MLflow shows
 
 
 @dataclass(frozen=True)

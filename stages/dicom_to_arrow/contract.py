@@ -10,13 +10,27 @@ from ..common.data.manifest import Manifest
 from ..common.radiographs.settings import RadiographSettings
 
 
-class DicomToArrowSettings(RadiographSettings):
+class ConversionSettings(RadiographSettings):
     """Settings of the conversion: those of reading a radiograph, and whether checksums are verified."""
 
     verify_checksums: bool = Field(
         True,
         description="check the sha256 of every file for which the distribution publishes one (about 1 GB/s per core)",
     )
+
+
+class DicomToArrowSettings(ConversionSettings):
+    """Settings of the stage: those of the conversion, and what the journal may show."""
+
+    publish_samples: bool = Field(
+        False, description="log a contact sheet of radiographs drawn by seed, which MLflow then copies and shows"
+    )
+    samples: int = Field(24, ge=1, description="number of radiographs on the contact sheet")
+    seed: int = Field(0, description="seed of their choice")
+
+    def conversion(self) -> ConversionSettings:
+        """Return the settings of the conversion alone, so that a contact sheet converts nothing again."""
+        return ConversionSettings(**{name: getattr(self, name) for name in ConversionSettings.model_fields})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +46,9 @@ class ConvertJob(Job):
     place = "{dataset}/shards"
     over = "dataset"
     journal_file = "journal_{shard}.json"
+    block = DicomToArrowSettings
 
-    settings: DicomToArrowSettings
+    settings: ConversionSettings
     root: Path = source(tracked=False, help="folder of the data set, as distributed")
     private: Path | None = source(
         optional=True, tracked=False, help="folder of the key; required for keyed identifiers"

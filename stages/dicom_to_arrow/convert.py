@@ -45,7 +45,7 @@ from ..common.radiographs.radiograph import Radiograph
 from ..common.radiographs.readers import is_raster, read_radiograph
 from ..common.radiographs.rejection import RejectionError
 from ..common.radiographs.views import rule_for_missing
-from .contract import ConvertJob, DicomToArrowSettings
+from .contract import ConversionSettings, ConvertJob
 from .outcome_log import Outcome, OutcomeLog, remove_other_logs
 
 # Kind of a RootedFileError -> reason and message of the reject.
@@ -147,7 +147,7 @@ def convert_shard(job: ConvertJob, log: Path) -> ShardCounts:
     return ShardCounts(len(rows), resumed, len(digests), len(digests) - len(pc.unique(digests)), reasons)
 
 
-def with_views_missing(settings: DicomToArrowSettings, files: pa.Table) -> DicomToArrowSettings:
+def with_views_missing(settings: ConversionSettings, files: pa.Table) -> ConversionSettings:
     """Return settings whose `views_missing` is "accept" or "reject", by the index where it is "auto"."""
     rule = rule_for_missing(settings.views_missing, pc.unique(files["view"]).to_pylist())
     return settings.model_copy(update={"views_missing": rule})
@@ -169,7 +169,7 @@ def _refuse_unknown_shard(shards: pa.ChunkedArray, job: ConvertJob) -> None:
 def convert_files(
     rows: list[dict[str, Any]],
     root: Path,
-    settings: DicomToArrowSettings,
+    settings: ConversionSettings,
     workers: int,
     key: bytes | None = None,
     roots: tuple[Path, ...] = (),
@@ -199,7 +199,7 @@ def _convert_in_child(row: dict[str, Any], *, private: Path | None, **more: Any)
 def convert_file(
     row: dict[str, Any],
     root: Path,
-    settings: DicomToArrowSettings,
+    settings: ConversionSettings,
     key: bytes | None = None,
     roots: tuple[Path, ...] = (),
 ) -> Outcome:
@@ -233,9 +233,7 @@ def _rejected(row: dict[str, Any], reason: str, message: str) -> Outcome:
     )
 
 
-def read_verified(
-    row: dict[str, Any], root: Path, settings: DicomToArrowSettings, roots: tuple[Path, ...] = ()
-) -> bytes:
+def read_verified(row: dict[str, Any], root: Path, settings: ConversionSettings, roots: tuple[Path, ...] = ()) -> bytes:
     """Return the bytes of a row's file, checked against the published sha256. Raises RejectionError."""
     data = read_source(root, row["path"], settings.max_file_bytes, roots)
     published = row["sha256"] if settings.verify_checksums else None

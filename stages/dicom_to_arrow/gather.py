@@ -56,7 +56,15 @@ class Shard:
 def gather(job: GatherJob) -> None:
     """Gather all shards and keep the journal."""
     with track_job(job) as run:
-        run.log_metrics(gather_shards(job))
+        counts = gather_shards(job)
+        run.log_metrics(counts)
+        files = {name: count for name, count in counts.items() if not name.startswith("rejects_")}
+        reasons = {name.removeprefix("rejects_"): count for name, count in counts.items() if name not in files}
+        run.pictures.bars("files.svg", {"files and images": files, "rejects by reason": reasons})
+        if job.settings.publish_samples:
+            store = ImageStore(job.manifest)
+            shown = store.draw_rows(store.ids, job.settings.samples, job.settings.seed)
+            run.pictures.contact_sheet("contact_sheet.jpg", list(store.gather(shown)))
 
 
 def gather_shards(job: GatherJob) -> dict[str, int]:

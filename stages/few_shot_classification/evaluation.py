@@ -22,7 +22,7 @@ from ..common.files.arrow_tables import write_frame
 from ..common.files.schemas import SCORES
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import estimates, metrics_of
-from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, mean_over_seeds, once
+from ..common.metrics.ranking import RocCurve, auc, best_f1_threshold, draw_weights, mean_over_seeds, once, roc_curve
 from ..common.records import METRICS, Estimate, MetricName, Overlap, write_record
 from .contract import (
     ALWAYS_DIFFERENT,
@@ -101,6 +101,15 @@ def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]
         if len(result.findings) > 1:
             run.log_metrics({f"test/{name}/{finding}": each.value for finding, own in result.findings.items()
                              for name, each in own.metrics.items()})  # fmt: skip
+        if runs:
+            run.pictures.rates("roc.svg", roc_curves(parts, runs), "false positive rate", "true positive rate")
+
+
+def roc_curves(parts: Parts, runs: Sequence[SeedScores]) -> dict[str, RocCurve]:
+    """Return the test part's ROC curve of each repetition; of several findings, of each in the first repetition."""
+    shown = runs if len(parts.findings) == 1 else runs[:1]
+    return {f"{finding}, seed {run.seed}": roc_curve(run.test[:, column], parts.test.of(finding))
+            for run in shown for column, finding in enumerate(parts.findings)}  # fmt: skip
 
 
 def result_of(

@@ -4,7 +4,7 @@ A killed job resumes. It writes result.json, the pixel counts of every repetitio
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..audit_splits.contract import read_overlap
 from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import label_matrix
 from ..common.data.patient_split import Split
-from ..common.data.run_lengths import encode
+from ..common.data.run_lengths import decode, encode
 from ..common.device import choose_device
 from ..common.digests import seed_from
 from ..common.encoders.dual import load_checkpoint
@@ -26,7 +26,8 @@ from ..common.few_shot.parts import refuse_no_subset
 from ..common.few_shot.repetitions import log_result, looks_of
 from ..common.files.arrow_tables import read_table, write_frame, write_rows
 from ..common.files.schemas import LABELS, OVERLAPS, outlines
-from ..common.journal.tracking import track_job
+from ..common.inference.encoding import Rows
+from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable
 from ..common.records import write_record
 from ..common.training.served_states import state_in_use
@@ -150,6 +151,7 @@ class Repetition:
 
     result: SeedOverlaps
     samples: list[dict]  # rows of schemas.outlines
+    extremes: dict[str, dict]  # the same of the best, the median and the worst image with the finding
 
 
 def schedule_of(settings: AnyJobSettings, images: int) -> Schedule:
@@ -185,17 +187,23 @@ def repeat(
     test = overlaps_of(segmenter, parts.test, settings, kept).at(chosen)
     threshold = float(THRESHOLDS[chosen])
     result = SeedOverlaps(seed, progress.best_step, progress.best_value, threshold, test)
-    shown = settings.samples if settings.publish_samples and seed == settings.seed else 0
-    return Repetition(result, _samples(segmenter, parts.test, result, settings, shown))
+    if not settings.publish_samples or seed != settings.seed:
+        return Repetition(result, [], {})
+    outlined = np.flatnonzero(parts.test.outlined)
+    drawn = np.random.default_rng(settings.seed).permutation(outlined)[: settings.samples]
+    best_first = outlined[np.argsort(-result.test.dice()[outlined, 0], kind="stable")]
+    places = {"best": 0, "median": len(outlined) // 2, "worst": len(outlined) - 1}
+    extremes = _samples(segmenter, parts.test, result, settings, best_first[list(places.values())])
+    samples = _samples(segmenter, parts.test, result, settings, drawn)
+    return Repetition(result, samples, dict(zip(places, extremes, strict=True)))
 
 
 def _samples(
-    segmenter: Segmenter, test: OutlinedImages, result: SeedOverlaps, settings: AnyJobSettings, count: int
+    segmenter: Segmenter, test: OutlinedImages, result: SeedOverlaps, settings: AnyJobSettings, chosen: Rows
 ) -> list[dict]:
-    """Return test images with the finding, drawn by seed, on the stored square."""
-    outlined = np.flatnonzero(test.outlined)
+    """Return rows of schemas.outlines of the chosen test images, on the stored square."""
     rows = []
-    for row in np.random.default_rng(settings.seed).permutation(outlined)[:count]:
+    for row in chosen:
         one = np.array([row])
         [probabilities] = probabilities_of(segmenter, test, [one], settings, KeptTokens(0))
         predicted = masks_at(probabilities >= result.threshold, test.store.size)[0]
@@ -244,6 +252,19 @@ def segment(job: FewShotSegmentationJob, build: Build) -> None:
         write_rows(job.samples, outlines(store.size), [row for each in repetitions for row in each.samples])
         write_record(job.result, result)
         log_result(run, result, result.metrics)
+        for each in repetitions[:1]:
+            _draw(run, each.extremes, store.size)
+
+
+def _draw(run: Run, extremes: Mapping[str, dict], size: int) -> None:
+    """Draw the best, the median and the worst image; nothing where radiographs may not be shown."""
+    if not extremes:
+        return
+    shown = {f"{which}, Dice {row['dice']:.2f}": (np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
+                                                  decode(row["truth"], size, size),
+                                                  decode(row["predicted"], size, size))
+             for which, row in extremes.items()}  # fmt: skip
+    run.pictures.outlines("best_median_worst.png", shown)
 
 
 def write_overlaps(folder: Path, test: OutlinedImages, repetitions: Sequence[Repetition]) -> None:

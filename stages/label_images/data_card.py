@@ -126,6 +126,17 @@ def card_metrics(card: Card) -> dict[str, int]:
     return totals | rejects | splits | findings
 
 
+def card_bars(card: Card) -> dict[str, dict[str, int]]:
+    """Return images, patients where they are known, and positives of each finding, by part and subset."""
+    subsets = {f"{percent} % of train": each for percent, each in card.subsets.items()}
+    parts = [*card.splits.items(), *subsets.items()]
+    panels = {unit: {part: count for part, each in parts if (count := getattr(each, unit)) is not None}
+              for unit in ("images", "patients")}  # fmt: skip
+    for finding, own in card.findings.items():
+        panels[f"positives of {finding}"] = {part: each.positives for part, each in own.splits.items()}
+    return {title: counts for title, counts in panels.items() if counts}
+
+
 _DECLARED = "unlabelled"  # the settings say so, so nobody needs a warning
 
 

@@ -15,7 +15,7 @@ from ..common.files.rooted_files import check_folders
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from .contract import LabelImagesJob, LabelImagesSettings
-from .data_card import card_metrics, data_card, remainders
+from .data_card import card_bars, card_metrics, data_card, remainders
 from .image_labels import ImageLabels, label_images
 from .label_split import (
     ListedSplit,
@@ -56,6 +56,7 @@ def write_labels(job: LabelImagesJob) -> None:
         write_record(job.card, card)
         run.log_metrics(card_metrics(card))
         run.log_tag("split_by", card.split_by)
+        run.pictures.bars("splits.svg", card_bars(card))
 
 
 def split_rows(

@@ -41,3 +41,6 @@ def write_pairs(job: PairImagesReportsJob) -> None:
         grey = described.intensity
         run.log_metrics(audit_metrics(audited) | {"mean": grey.mean, "standard_deviation": grey.standard_deviation})
         run.log_tag("pairs_digest", audited.pairs_digest)
+        panels: dict[str, dict[str, int]] = {unit: {part: getattr(each, unit) for part, each in audited.splits.items()}
+                                             for unit in ("patients", "studies", "pairs")}  # fmt: skip
+        run.pictures.bars("splits.svg", panels | {"rejects by reason": audited.rejects})

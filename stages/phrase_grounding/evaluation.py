@@ -7,6 +7,7 @@ values behind them, and samples where they may be shown.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,7 @@ from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import resampled
 from ..common.data.labelled_images import read_labels
 from ..common.data.prompts import FindingPrompts, prompt_file, read_prompts
-from ..common.data.run_lengths import encode
+from ..common.data.run_lengths import decode, encode
 from ..common.device import choose_device
 from ..common.encoders.dual import Checkpoint, load_checkpoint
 from ..common.errors import InputError
@@ -148,6 +149,7 @@ def _write(
     record = GroundingResult(findings=results, not_measured=not_measured, mean_hits=mean, means=means)
     write_record(job.result, record)
     _log(run, grounded, mean)
+    _draw(run, grounded, shown, size)
 
 
 def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
@@ -162,6 +164,27 @@ def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
                          if figures["heatmap"] is not None})  # fmt: skip
     if several:
         run.log_metrics({"test/pointing": mean.value})
+
+
+def _draw(run: Run, grounded: Sequence[GroundedFinding], shown: Sequence[Mapping[str, Any]], size: int) -> None:
+    """Draw the hits of the heatmap beside its rivals', and the samples, where there are any."""
+    hits = {f"hits for {each.finding}, prompts {name}": {pointer: figure.value for pointer, figure in
+                                                        own.figures["pointing"].items() if figure is not None}
+            for each in grounded for name, own in each.sets.items()}  # fmt: skip
+    run.pictures.bars("pointing.svg", hits)
+    if shown:
+        pictures = {_title(row): (np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
+                                  np.array(row["heatmap"]).reshape(size, size), decode(row["content"], size, size),
+                                  decode(row["region"], size, size)) for row in shown}  # fmt: skip
+        run.pictures.heatmaps("heatmaps.png", "cosine with the prompts", pictures)
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    """Return what is asked of which radiograph; a phrase of a report is not told."""
+    prompts = row["prompts"]
+    more = f" and {len(prompts) - 1} more" if len(prompts) > 1 else ""
+    asked = f"“{prompts[0]}”{more}" if prompts else "the pair's phrase"
+    return f"{row['finding']}: {asked}\nradiograph {row['image_id']}, read as {row['reading']}"
 
 
 def locate_findings(
@@ -295,7 +318,10 @@ def sample_rows(finding: str, grounded: Grounded, count: int, seed: int) -> list
                 "image_id": test.labels["image_id"][int(place)],
                 "finding": finding,
                 "pixels": test.pixels[place].tobytes(),
+                "prompts": grounded.prompts[place] if grounded.prompts else [],
+                "reading": grounded.reading,
                 "heatmap": maps[place].ravel().tolist(),
+                "content": encode(test.content[place]),
                 "region": encode(test.regions[place]),
                 "peak": list(at),
                 "hit": bool(test.regions[place][at]),

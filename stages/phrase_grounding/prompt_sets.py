@@ -1,7 +1,7 @@
 """Score what one set of prompts points at: its maps on the test images, beside those of the rivals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -33,6 +33,7 @@ class Grounded:
     readings: dict[str, ReadingHits]  # of the heatmap; `reading` is the one that was chosen
     reading: str
     random_encoders: list[float] = field(default_factory=list)  # hits of each
+    prompts: list[list[str]] = field(default_factory=list)  # that each image affirms; empty for phrases of reports
 
 
 def ground_prompts(
@@ -47,7 +48,11 @@ def ground_prompts(
     pointed = pointers.at(finding, parts, sets)
     named = {part: located.on_named_side() for part, located in parts.items()} if any(slots_of.values()) else {}
     return {
-        name: measured(pointed[name], named if slots else parts, slots, draws, seed) for name, slots in slots_of.items()
+        name: replace(
+            measured(pointed[name], named if slots else parts, slots, draws, seed),
+            prompts=[each.positive for each in sets[name]["test"]],
+        )
+        for name, slots in slots_of.items()
     }
 
 

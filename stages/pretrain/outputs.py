@@ -106,3 +106,18 @@ def write_outputs(
     if lost:
         run.log_tag("candidates_lost", ", ".join(map(str, lost)))
     write_curve(job.curve, [{**row, "data/studies": studies} for row in state.history])
+    _draw_curves(run, state.history)
+
+
+def _draw_curves(run: Run, history: list[dict[str, float]]) -> None:
+    """Draw the terms of the loss, and what usually tells first that a training goes wrong; nothing without steps."""
+    steps = [row["step"] for row in history]
+    for name, columns, up in (
+        ("loss.svg", ("loss/total", "loss/contrastive", "loss/local", "loss/reconstruction"), "loss"),
+        ("gradient_norm.svg", ("gradient_norm",), "gradient norm before clipping"),
+        ("batch_accuracy.svg", ("batch/accuracy",), "share of images whose report is the nearest"),
+    ):
+        lines = {column: (steps, [row.get(column, math.nan) for row in history]) for column in columns
+                 if any(column in row for row in history)}  # fmt: skip
+        if lines:
+            run.pictures.curves(name, lines, "step", up)

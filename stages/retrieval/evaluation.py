@@ -3,6 +3,7 @@
 Recall@k and median rank are given for both directions, with intervals by patient and the chance level beside each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,7 @@ def guessed_median_rank(guess: FirstHits) -> float:
     return (lower + rank) / 2  # the two middle ranks, where there are two
 
 
+_LAST_RECALL = 50  # on the picture
 _QUERIES_PER_IMAGE = 8  # queries ranked at once per item embedded at once: 1,024 x 5,000 x 4 bytes = 20 MB
 
 
@@ -130,6 +132,17 @@ def figures_of(pairs: EmbeddedPairs, directions: dict[str, Ranked], settings: Re
     )
 
 
+def recall_curves(directions: Mapping[str, Ranked]) -> dict[str, tuple[list[int], list[float]]]:
+    """Return recall@k of both directions and of guessing, at every k up to `_LAST_RECALL` and the last candidate."""
+    found = {}
+    for name, each in directions.items():
+        places = list(range(1, min(_LAST_RECALL, len(each.candidates.texts)) + 1))
+        guess = guessed(each.queries.texts, each.candidates.texts)
+        for title, ranks in ((name, each.found), (f"{name}, guessed", guess)):
+            found[title.replace("_", " ")] = (places, [float(ranks.recall(k).mean()) for k in places])
+    return found
+
+
 def measure(job: RetrievalJob) -> None:
     """Embed the test pairs, rank them both ways, and write result and ranks."""
     with track_job(job) as run:
@@ -159,6 +172,8 @@ def measure(job: RetrievalJob) -> None:
         write_rows(job.class_precision, CLASS_PRECISION, rows)
         write_rows(job.ranks, RANKS, [row for name, each in directions.items() for row in each.rows(name)])
         write_record(job.result, result)
+        if directions:
+            run.pictures.curves("recall.svg", recall_curves(directions), "k: candidates looked at", "recall@k")
 
 
 def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:

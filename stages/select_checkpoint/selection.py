@@ -1,5 +1,7 @@
 """The stage's work: candidates scored, one chosen, the decision recorded, the checkpoint exported."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 from jaxtyping import Float
@@ -75,6 +77,17 @@ def _select(job: SelectCheckpointJob, run: Run) -> None:
         for path in write_integrity_files(job.checkpoint, phi.numpy(), mean, images, step):
             run.log_artifact(path, publish=True)
     write_record(job.selection, selection_of(decision, scored, settings, len(pairs.studies), labels))
+    _draw(run, scored, decision, settings.criterion)
+
+
+def _draw(run: Run, scored: Sequence[ScoredCandidate], decision: Decision, criterion: str) -> None:
+    """Draw the criterion over the candidates, the chosen one filled; MLflow has charts of the other scores."""
+    ordered = sorted(scored, key=lambda each: each.step)
+    steps = [each.step for each in ordered]
+    line = (steps, [each.scores()[criterion] for each in ordered])
+    kept = {decision.criterion: steps.index(decision.chosen.step)}
+    up = criterion.replace("_", " ")
+    run.pictures.curves("decision.svg", {decision.criterion: line}, "step of the candidate", up, kept)
 
 
 def _mean_patches(

@@ -106,11 +106,14 @@ class Bins(Record):
     edges: list[int] = Field(min_length=1)
     counts: list[Count]
 
-    @model_validator(mode="after")
-    def _has_a_count_a_bin(self) -> "Bins":
-        if len(self.edges) != len(self.counts):
-            raise ValueError(f"{len(self.counts)} counts for {len(self.edges)} bins")
-        return self
+    @property
+    def named(self) -> dict[str, Count]:
+        """Return the counts by the numbers that the bin holds (1, 2–3, 16+), up to the last non-empty bin."""
+        ends = [edge - 1 for edge in self.edges[1:]]
+        closed = zip(self.edges, ends, strict=False)
+        names = [str(edge) if end == edge else f"{edge}\u2013{end}" for edge, end in closed] + [f"{self.edges[-1]}+"]
+        last = max([number for number, count in enumerate(self.counts) if count], default=0)
+        return dict(list(zip(names, self.counts, strict=True))[: last + 1])
 
 
 class QualityReports(Record):

@@ -41,6 +41,11 @@ def split_reports(job: SplitReportsJob) -> None:
         quality = quality_of(result, token_ids, settings)
         write_record(job.quality, quality)
         run.log_metrics(piece_counts(result, token_ids, tokenizer) | {"over_long": quality.sentences.over_long})
+        lengths = {"reports by sentences": quality.sentences_a_report, "sentences by words": quality.words_a_sentence,
+                   "sentences by word pieces": quality.pieces_a_sentence}  # fmt: skip
+        run.pictures.histograms("lengths.svg", {title: each.named for title, each in lengths.items()})
+        rejected = quality.reports.rejected
+        run.pictures.bars("sections.svg", {"sentences by section": quality.sections, "rejects by reason": rejected})
         _warn(job, result, run)
 
 

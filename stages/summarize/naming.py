@@ -13,6 +13,14 @@ from .numbers import words
 Results = Sequence[FewShotResult] | Sequence[SegmentationResult]
 
 
+_SHORT = 8  # characters of an id
+
+
+def short_id(image_id: str) -> str:
+    """Return the end of a long id, where ids of one data set differ; the page has the whole one in a title."""
+    return image_id if len(image_id) <= _SHORT + 1 else f"…{image_id[-_SHORT:]}"
+
+
 def findings_label(measured: Collection[str], not_measured: Collection[str] = ()) -> str:
     """Return the finding that figures are of, or of how many findings they are the mean."""
     if not has_several(measured, not_measured):

@@ -12,6 +12,7 @@ from .ledger import read_ledger
 from .page import render
 from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
+from .sections.label_efficiency import efficiency_figure, efficiency_groups
 from .sections.report import Report
 from .tables.all_tables import paper_tables, text_summary, write_paper_tables
 from .tables.checklist_answers import answered, checklist_markdown
@@ -42,6 +43,9 @@ def summarize(job: SummarizeJob) -> None:
         run.log_metrics(
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}
         )
+        for (dataset, protocol), cells in efficiency_groups(report).items():
+            svg = efficiency_figure(cells, report.styles, "white")
+            run.pictures.drawn(f"label_efficiency_{dataset}_{protocol}.svg", svg)
     sys.stdout.write(text_summary(settings.title, read, tables, provenance.synthetic, job.report))
     for line in cautions_of(read, provenance):  # on standard error, so that the end of a run repeats them
         print(f"warning: {line}", file=sys.stderr)

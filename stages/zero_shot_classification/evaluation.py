@@ -23,7 +23,7 @@ from ..common.files.arrow_tables import write_frame, write_rows
 from ..common.files.schemas import SCORES, judged_images
 from ..common.journal.tracking import Run, track_job
 from ..common.metrics.findings import Measurable, estimates, metrics_of
-from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate
+from ..common.metrics.ranking import auc, best_f1_threshold, draw_weights, estimate, roc_curve
 from ..common.radiographs.attributes import Attribute
 from ..common.records import Estimate, MetricName, PointName, has_several, read_record, write_record
 from ..select_checkpoint.contract import Selection
@@ -133,6 +133,10 @@ def classify(job: ZeroShotJob) -> None:
         write_rows(job.samples, judged_images(size), samples)
         write_record(job.result, ZeroShotResult(score=settings.score, overlap=overlap, **vars(found)))
         _log(run, found)
+        test = (labels.images["split"] == "test").to_numpy()
+        curves = {f"{finding}, AUC {found.findings[finding].metrics['auc'].value:.3f}":
+                  roc_curve(own[test], labels.of(finding)[test]) for finding, own in chosen.items()}  # fmt: skip
+        run.pictures.rates("roc.svg", curves, "false positive rate", "true positive rate")
 
 
 def _probabilities(job: ZeroShotJob) -> Probabilities | None:

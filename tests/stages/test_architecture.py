@@ -22,6 +22,7 @@ STOREYS = (
         "records",
         "replicates",
         "contract",
+        "pictures",
     ),
     *("command_line", "journal", "radiographs", "data", "metrics", "encoders", "training", "few_shot", "inference"),
 )

@@ -18,7 +18,15 @@ rule dicom_to_arrow:
         mem_mb=growing(4000),
         runtime=growing(240),
     params:
-        **identity_of("dicom_to_arrow", image="preprocess", command="convert", name="{dataset}/{shard}"),
+        **identity_of(
+            "dicom_to_arrow",
+            image="preprocess",
+            command="convert",
+            name="{dataset}/{shard}",
+            settings=lambda wildcards: canonical_json(
+                CONFIG.settings("dicom_to_arrow", wildcards.dataset).conversion().model_dump(mode="json")
+            ),
+        ),
         root=lambda wildcards: CONFIG.root(wildcards.dataset),
         roots=lambda wildcards: CONFIG.roots(wildcards.dataset),
         private=f"{CONFIG.workspace}/private",

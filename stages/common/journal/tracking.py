@@ -7,7 +7,7 @@
 The journal is one JSON file beside the outputs. It is written when the stage starts (status RUNNING), periodically by a
 thread that also samples the machine (system_metrics.py), and when the stage ends (FINISHED or FAILED). SIGTERM is
 turned into an exception, so that the journal says why the run ended. The previous run's journal is kept in
-`earlier_journals/`.
+`earlier_journals/`. Pictures that the stage draws of its work lie beside the journal (docs/decisions/0044).
 
 Journals are the truth and MLflow shows them. `python -m stages.sync` imports them all; where MLFLOW_TRACKING_URI names
 a server, MLflow also shows the run while it runs (live_logging.py).
@@ -25,11 +25,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import Any, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
-from ..contract import JOURNAL_FILE, Job
+from ..contract import JOURNAL_FILE, PICTURES, Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_json, recorded_sha256, settle, write_text
@@ -38,6 +39,9 @@ from ..settings import Settings, dotted
 from .journals import EARLIER, JOURNAL_VERSION, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
+
+if TYPE_CHECKING:
+    from .pictures import Pictures
 
 
 class Terminated(SystemExit):
@@ -122,6 +126,13 @@ class Run:
         self.record["artifacts"].append(
             {"path": relative, "sha256": digest, "bytes": Path(path).stat().st_size, "publish": publish}
         )
+
+    @cached_property
+    def pictures(self) -> "Pictures":
+        """Return what draws pictures of the run, into `pictures/` beside the journal; MLflow shows them."""
+        from .pictures import Pictures  # matplotlib
+
+        return Pictures(self.path.parent / PICTURES, self.log_artifact)
 
     def end(self, status: str, error: str | None = None) -> None:
         """Close the journal as FINISHED or FAILED, and then the run in MLflow."""
@@ -234,10 +245,12 @@ def _keep_earlier(run: Run) -> None:
     path = run.path
     if not path.is_file():
         return
-    folder, started = path.parent / EARLIER, _start_of(path)
+    record = _record_of(path)
+    folder, started = path.parent / EARLIER, _start_of(record)
     kept = folder / (f"{path.name}.damaged_{_now()}" if started is None else f"{path.stem}_{started}.json")
     try:
         folder.mkdir(exist_ok=True)
+        _remove_pictures(path.parent, record)
         path.replace(kept)
     except OSError as error:
         raise InputError(
@@ -247,14 +260,26 @@ def _keep_earlier(run: Run) -> None:
         print(f"warning: {path}: was not a journal, or a damaged one; it is now {kept}", file=sys.stderr)
 
 
-def _start_of(path: Path) -> int | None:
-    """Return when the run of a journal of any version began; None for a file that is no journal."""
+def _record_of(path: Path) -> dict[str, Any]:
+    """Return the content of a journal of any version; nothing for a file that is no journal."""
     try:
         record = read_json(path)
     except InputError:
-        return None
-    started = record.get("started") if isinstance(record, dict) and "stage" in record else None
+        return {}
+    return record if isinstance(record, dict) and "stage" in record else {}
+
+
+def _start_of(record: Mapping[str, Any]) -> int | None:
+    """Return when the run of a journal of any version began; None for what is no journal."""
+    started = record.get("started")
     return started if isinstance(started, int) else None
+
+
+def _remove_pictures(folder: Path, record: Mapping[str, Any]) -> None:
+    """Remove the pictures of an earlier run: of radiographs there may be none this time, since none may be shown."""
+    for artifact in record.get("artifacts", []):
+        if Path(artifact["path"]).parent == Path(PICTURES):
+            (folder / artifact["path"]).unlink(missing_ok=True)
 
 
 def _text(record: Mapping[str, Any]) -> str:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int, Integer, Shaped
 
 from ..records import Estimate
 
+RocCurve = tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]  # false and true positive rates
 Metric = Callable[[np.ndarray], np.ndarray]  # weights [draws, images] -> values [draws]
 
 _DRAWS_AT_ONCE = 100  # 100 draws x 30,000 images x 8 bytes = 24 MB
@@ -38,6 +39,18 @@ def auc(
     won = (positive * (below[:, np.searchsorted(cuts, begin)] + below[:, np.searchsorted(cuts, end)])).sum(axis=1) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
         return won / (positive.sum(axis=1) * below[:, -1])
+
+
+def roc_curve(scores: Float[np.ndarray, "images"], targets: Integer[np.ndarray, "images"]) -> RocCurve:
+    """Return false and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are diagonal.
+
+    Targets other than 0 and 1 do not count.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
+    positive = np.append(0, np.cumsum(targets[order] == 1)[last])
+    negative = np.append(0, np.cumsum(targets[order] == 0)[last])
+    return negative / negative[-1], positive / positive[-1]
 
 
 def average_precision(

@@ -15,6 +15,7 @@ from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
 from ...common.files.schemas import SCORES, samples
+from ...common.pictures.overlays import Overlay
 from ...common.records import has_several, read_record
 from ...common.replicates import Replicate
 from ...few_shot_classification.contract import FewShotClassificationJob, FewShotResult
@@ -225,10 +226,9 @@ class Sample:
 
     image_id: str
     finding: str
-    pixels: UInt8[np.ndarray, "size size"]
-    heatmap: Float[np.ndarray, "size size"]
-    region: Bool[np.ndarray, "size size"]
-    peak: tuple[int, int]  # row, column
+    prompts: tuple[str, ...]  # what was asked; empty for the phrase of a report
+    reading: str  # of the heatmap
+    overlay: Overlay
     hit: bool
 
 
@@ -278,10 +278,13 @@ def read_samples(path: Path) -> list[Sample]:
 
 
 def _sample(row: dict, size: int) -> Sample:
-    pixels = np.frombuffer(row["pixels"], np.uint8).reshape(size, size)
-    heatmap = np.array(row["heatmap"], np.float64).reshape(size, size)
-    region, peak = decode(row["region"], size, size), (row["peak"][0], row["peak"][1])
-    return Sample(row["image_id"], row["finding"], pixels, heatmap, region, peak, row["hit"])
+    overlay = Overlay(
+        np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
+        np.array(row["heatmap"], np.float64).reshape(size, size),
+        decode(row["content"], size, size),
+        decode(row["region"], size, size),
+    )
+    return Sample(row["image_id"], row["finding"], tuple(row["prompts"]), row["reading"], overlay, row["hit"])
 
 
 @dataclass(frozen=True)

@@ -128,17 +128,12 @@ def _bins(title: str, bins: Bins, unit: str) -> dict[str, str]:
 
 def bins_figure(bins: Bins, label: str, items: str) -> str:
     """Draw how many `items` are in each bin, with bins of equal width, up to the last non-empty one."""
-    last = int(np.flatnonzero([*bins.counts, 1])[:-1].max(initial=0))
-    ends = [edge - 1 for edge in bins.edges[1:]] + [None]
-    names = [
-        f"{edge}+" if end is None else str(edge) if end == edge else f"{edge}\u2013{end}"
-        for edge, end in zip(bins.edges, ends, strict=True)
-    ]
+    named = bins.named
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.4)
-        axes.bar(range(last + 1), bins.counts[: last + 1], width=0.86, color=COLOURS[0])
+        axes.bar(range(len(named)), list(named.values()), width=0.86, color=COLOURS[0])
         axes.set(xlabel=label, ylabel=items)
-        axes.set_xticks(range(last + 1), names[: last + 1], rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_xticks(range(len(named)), list(named), rotation=45, ha="right", rotation_mode="anchor")
         axes.grid(visible=False, axis="x")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

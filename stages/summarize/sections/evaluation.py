@@ -4,19 +4,20 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float, Int
 from matplotlib.figure import Figure
 
+from ...common.metrics.ranking import roc_curve
+from ...common.pictures.drawing import PLAIN, PREDICTED, TRUTH, outline
+from ...common.pictures.overlays import jpeg_uri
 from ...zero_shot_classification.contract import Calibration
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
-from ..naming import protocol_name, replicate_label
+from ..naming import protocol_name, replicate_label, short_id
 from ..numbers import decimal, interval, words
 from ..readers.evaluation import OutlinedSample, Segmentation, ZeroShot
 from ..tables.ablation import compared_with
 from ..tables.classification import prompts_table
+from .label_efficiency import efficiency_names
 from .report import Names, Report
-
-TRUTH, PREDICTED = "#56B4E9", "#E69F00"
 
 
 def coverage_names(report: Report) -> Names | None:
@@ -116,21 +117,10 @@ def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style], finding:
         return svg(figure)
 
 
-def roc_curve(
-    scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
-) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """Return false and true positive rates from (0, 0) to (1, 1); equal scores are one point, so ties are diagonal."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    positive = np.append(0, np.cumsum(targets[order] == 1)[last])
-    negative = np.append(0, np.cumsum(targets[order] == 0)[last])
-    return negative / negative[-1], positive / positive[-1]
-
-
 def few_shot_names(report: Report) -> Names | None:
     """Return the names for Table 2, or None without such results."""
     tables = report.tables_of("few_shot")
-    return {"tables": tables} if tables else None
+    return {"tables": tables, "efficiency": efficiency_names(report)} if tables else None
 
 
 def segmentation_names(report: Report) -> Names | None:
@@ -145,7 +135,10 @@ def _pictures(report: Report, cell: Segmentation) -> Names:
     label += f"{protocol_name(cell.job.protocol, [cell.result])}, {cell.job.fraction} % of the labels"
     pictures = [
         {
-            "caption": f"{sample.image_id}: Dice {decimal(sample.dice)}",
+            "image_id": sample.image_id,
+            "short_id": short_id(sample.image_id),
+            "dice": decimal(sample.dice),
+            "radiograph": jpeg_uri(sample.pixels),
             "src": data_uri(outlines_figure(sample)),
             "alt": f"Radiograph {sample.image_id} with the true outline and the one of {cell.variant}.",
         }
@@ -155,19 +148,15 @@ def _pictures(report: Report, cell: Segmentation) -> Names:
 
 
 def outlines_figure(sample: OutlinedSample) -> str:
-    """Draw the true outline in blue and the predicted one in orange, dashed."""
-    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure = Figure(figsize=(2.0, 2.0))
+    """Draw the true outline in blue and the predicted one in orange, dashed, to be laid over the radiograph."""
+    rows, columns = sample.pixels.shape
+    with mpl.rc_context(PLAIN):
+        figure = Figure(figsize=(2.0, 2.0 * rows / columns))
         axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
         axes.set_axis_off()
-        axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
-        limits = axes.get_xlim(), axes.get_ylim()
-        places = np.arange(-1, len(sample.pixels) + 1)
-        for mask, colour, line in ((sample.truth, TRUTH, "solid"), (sample.predicted, PREDICTED, "dashed")):
-            if mask.any():
-                padded = np.pad(mask, 1).astype(float)  # so that an outline at the edge is closed
-                axes.contour(places, places, padded, levels=[0.5], colors=[colour], linestyles=[line])
-        axes.set(xlim=limits[0], ylim=limits[1])
+        outline(axes, sample.truth, TRUTH)
+        outline(axes, sample.predicted, PREDICTED, "dashed")
         return svg(figure)
 
 

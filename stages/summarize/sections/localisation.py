@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ...common.pictures.drawing import PLAIN, TRUTH, outline
+from ...common.pictures.overlays import TOP, css_scale, jpeg_uri, overlay_svg
 from ...common.wording import counted
 from ..drawing import STYLE, axes_of, data_uri, svg
 from ..inputs import Inputs
-from ..naming import replicate_label
+from ..naming import replicate_label, short_id
 from ..numbers import decimal
 from ..readers.evaluation import Grounding, Sample
 from ..readers.training import Integrity
@@ -19,7 +20,6 @@ from ..tables.grounding import by_place
 from ..tables.integrity import integrity_table
 from .report import Names, Report
 
-HEATMAP = "inferno"
 DIVERGING = "RdBu_r"
 ABOVE, BELOW = (255, 84, 70), (72, 148, 255)  # seen on dark lungs and on bright bone
 OPACITY = 0.75  # of the patch that is farthest from 0; at 0 the radiograph alone is seen
@@ -46,80 +46,63 @@ def _samples(report: Report, grounding: Sequence[Grounding]) -> Names:
     if run.param("publish_samples") != "True":
         absent = "radiographs are not published: publish_samples is false"
     names = list(grounding[0].result.pointing)
+    asked = {each.prompts for each in grounding[0].samples}
     return {
         "dataset": dataset,
         "finding": grounding[0].result.finding,
         "prompt_set": names[0],  # phrase_grounding draws its samples from the set that stands first
         "absent": absent,
         "rows": [_sample_row(report.inputs, sample, grounding) for sample in grounding[0].samples],
+        "prompts": next(iter(asked)) if len(asked) == 1 else (),  # one for all rows, where they name no place
+        "scale": css_scale(),
+        "top": f"{100 * TOP:g} %",
     }
 
 
 def _sample_row(inputs: Inputs, sample: Sample, grounding: Sequence[Grounding]) -> Names:
-    panels = []
-    for each in grounding:
-        for other in each.samples:
-            if other.image_id == sample.image_id:
-                hit = "hit" if other.hit else "miss"
-                panels.append(
-                    {
-                        "label": replicate_label(inputs, each.replicate),
-                        "hit": hit,
-                        "range": f"{decimal(other.heatmap.min())} to {decimal(other.heatmap.max())}",
-                        "src": data_uri(heatmap_figure(other)),
-                        "alt": f"Heatmap of {each.variant} over radiograph {sample.image_id}; its peak is a {hit}.",
-                    }
-                )
-    alt = f"Radiograph {sample.image_id} with the outline of the true finding."
+    """Return a radiograph with its true outline, and the heatmap of every variant to be laid over it."""
+    panels = [_panel(each.variant, replicate_label(inputs, each.replicate), other) for each in grounding
+              for other in each.samples if other.image_id == sample.image_id]  # fmt: skip
     return {
         "image_id": sample.image_id,
-        "src": data_uri(radiograph_figure(sample)),
-        "alt": alt,
+        "short_id": short_id(sample.image_id),
+        "prompts": sample.prompts,
+        "radiograph": jpeg_uri(sample.overlay.pixels),
+        "outline": data_uri(outline_figure(sample)),
+        "alt": f"Radiograph {sample.image_id} with the outline of the true finding.",
         "panels": panels,
     }
 
 
-def radiograph_figure(sample: Sample) -> str:
-    """Draw a radiograph with the outline of the true finding."""
-    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure, axes = _picture(sample)
-        _outline(axes, sample)
+def _panel(variant: str, label: str, sample: Sample) -> Names:
+    low, high = sample.overlay.range
+    hit = "hit" if sample.hit else "miss"
+    row, column = (100 * (place + 0.5) / side for place, side in zip(sample.overlay.peak, sample.overlay.pixels.shape,
+                                                                     strict=True))  # fmt: skip
+    where = f"{column:.0f} % from the left, {row:.0f} % from the top"
+    return {
+        "label": label,
+        "hit": hit,
+        "low": decimal(low),
+        "high": decimal(high),
+        "reading": sample.reading,
+        "src": data_uri(overlay_svg(sample.overlay)),
+        "alt": f"Heatmap of {variant} over radiograph {sample.image_id}, {decimal(low)} to {decimal(high)}; its peak, "
+        f"{where}, is a {hit}.",
+    }
+
+
+def outline_figure(sample: Sample) -> str:
+    """Draw the outline of the true finding, to be laid over its radiograph."""
+    rows, columns = sample.overlay.pixels.shape
+    with mpl.rc_context(PLAIN):
+        figure = Figure(figsize=(2.4, 2.4 * rows / columns))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.set(xlim=(-0.5, columns - 0.5), ylim=(rows - 0.5, -0.5))
+        axes.set_axis_off()
+        if sample.overlay.region is not None:
+            outline(axes, sample.overlay.region, TRUTH)
         return svg(figure)
-
-
-def heatmap_figure(sample: Sample) -> str:
-    """Draw the heatmap over the radiograph, scaled to its own range, with the true outline and the peak."""
-    low, high = float(sample.heatmap.min()), float(sample.heatmap.max())
-    shares = (sample.heatmap - low) / ((high - low) or 1.0)
-    overlay = mpl.colormaps[HEATMAP](0.15 + 0.85 * shares)
-    overlay[..., 3] = 0.75 * shares  # where the cosine is low the radiograph stays in sight
-    with mpl.rc_context(STYLE | {"axes.grid": False, "figure.constrained_layout.use": False}):
-        figure, axes = _picture(sample)
-        axes.imshow((overlay * 255).round().astype(np.uint8), interpolation="none")
-        _outline(axes, sample)
-        row, column = sample.peak
-        axes.plot([column], [row], "+", color="black", markersize=13, markeredgewidth=4)
-        axes.plot([column], [row], "+", color="white", markersize=12, markeredgewidth=2)
-        return svg(figure)
-
-
-def _picture(sample: Sample) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(2.4, 2.4))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.imshow(sample.pixels, cmap="gray", vmin=0, vmax=255, interpolation="none")
-    return figure, axes
-
-
-def _outline(axes: Axes, sample: Sample) -> None:
-    if not sample.region.any():
-        return
-    limits = axes.get_xlim(), axes.get_ylim()
-    padded = np.pad(sample.region, 1).astype(float)  # so that a region at the edge is closed
-    places = np.arange(-1, len(sample.region) + 1)
-    for colour, width in (("black", 2.6), ("#56B4E9", 1.4)):
-        axes.contour(places, places, padded, levels=[0.5], colors=[colour], linewidths=[width])
-    axes.set(xlim=limits[0], ylim=limits[1])
 
 
 def integrity_map_names(report: Report) -> Names:
@@ -160,6 +143,7 @@ def integrity_figure(phi: Float[np.ndarray, "grid grid"]) -> str:
         bar = figure.colorbar(image, ax=axes, shrink=0.92, pad=0.03)
         bar.outline.set_visible(False)
         bar.set_ticks([-extent, 0, extent], labels=[f"{-extent:.2g}", "0", f"{extent:.2g}"])
+        bar.set_label("phi, less its mean")
         return svg(figure)
 
 

@@ -6,6 +6,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from ...select_checkpoint.contract import Selection
 from ..drawing import COLOURS, INK, STYLE, Style, axes_of, data_uri, svg
 from ..inputs import Inputs
 from ..naming import replicate_label
@@ -25,6 +26,7 @@ DIAGNOSTICS = {  # column of the learning curve -> its title
 LOSS_STYLES = dict(
     zip(LOSSES, (Style(INK), Style(COLOURS[0]), Style(COLOURS[1], "6 3"), Style(COLOURS[2], "2 2")), strict=True)
 )
+NAMED = 2  # variants whose chosen candidate is named in the figure
 FEW_POINTS = 20  # so many are marked each: a single one would else be a line without length
 
 
@@ -96,8 +98,7 @@ def loss_figure(training: Training) -> str:
         figure, axes = axes_of(4.6, 2.7)
         for name in shown_losses(training):
             _curve(axes, training, name, LOSS_STYLES[name], 1.6)
-        axes.set(xlabel="step", ylabel="loss")
-        axes.set(xlim=(0, None), ylim=(0, None))
+        axes.set(xlabel="step", ylabel="loss", xlim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _widen(axes, map(float, training.curve["step"]))
         return svg(figure)
@@ -124,8 +125,17 @@ def shown_losses(training: Training) -> list[str]:
     return [name for name in LOSSES if name in training.curve]
 
 
+def _criterion(selection: Selection) -> str:
+    """Return what the score of a candidate is, and in which direction it is better."""
+    name, _, rest = selection.criterion.partition(" of ")
+    return f"{name}, {'lower' if 'lower is better' in rest else 'higher'} is better"
+
+
 def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) -> str:
-    """Draw the validation score of every candidate, the chosen one filled; an untrained variant is a level line."""
+    """Draw the validation score of every candidate, the chosen one filled; an untrained variant is a level line.
+
+    The chosen steps are named in the figure where few variants leave room, and always in the key below it.
+    """
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(4.6, 2.7)
         for each in training:
@@ -136,10 +146,15 @@ def selection_figure(training: Sequence[Training], styles: Mapping[str, Style]) 
                 axes.axhline(scores[0], linewidth=1.2, **line)
                 continue
             axes.plot(steps, scores, linewidth=1.4, marker="o", markersize=5, markerfacecolor="white", **line)
-            axes.plot([chosen], [each.selection.candidates[chosen]], "o", markersize=8, color=line["color"])
-        top = max(score for each in training for score in each.selection.candidates.values())
-        axes.set(xlabel="step of the candidate", ylabel=training[0].selection.criterion.partition(" of ")[0])
-        axes.set(xlim=(0, None), ylim=(0, 1.1 * top or 1))
+            point = chosen, each.selection.candidates[chosen]
+            axes.plot(*point, "o", markersize=9, color=line["color"])
+            if sum(other.trained for other in training) <= NAMED:
+                lower = "lower is better" in each.selection.criterion  # the line comes from above
+                axes.annotate(f"kept: step {chosen:,}", point, xytext=(0, -10 if lower else 10), annotation_clip=False,
+                              textcoords="offset points", va="top" if lower else "bottom",
+                              ha="right" if chosen == steps[-1] else "center")  # fmt: skip
+        axes.margins(y=0.2)
+        axes.set(xlabel="step of the candidate", xlim=(0, None), ylabel=_criterion(training[0].selection))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
         _widen(axes, (float(step) for each in training if each.trained for step in each.selection.candidates))
         return svg(figure)

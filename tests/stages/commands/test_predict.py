@@ -35,7 +35,7 @@ def test_the_command_prints_probabilities_and_draws_a_heatmap(exported, reading,
     found = {line.split()[0]: float(line.split()[1]) for line in lines[1:3]}
     assert found == pytest.approx(reading.probabilities, abs=5e-4)
     picture = cv2.imread(str(tmp_path / "out.png"))
-    assert picture.shape == (518, 768, 3)  # 27 x 40 pixels of content, enlarged
+    assert picture.shape == (636, 1200, 3)  # the radiograph, alone and below the heatmap
     ask(*options, "--json")
     assert json.loads(capsys.readouterr().out)["probabilities"] == pytest.approx(reading.probabilities)
 

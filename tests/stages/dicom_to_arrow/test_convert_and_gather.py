@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 import pytest
+from PIL import Image
 from pydicom.uid import JPEG2000Lossless
 from shard_jobs import gather_job, log_of, shard_job
 from written_dicom import file_row, make_compressed, make_dataset
@@ -18,6 +19,7 @@ from stages.common.files import schemas
 from stages.common.files.arrow_tables import read_table, write_rows
 from stages.common.files.atomic_files import read_sidecar, sha256_of
 from stages.common.records import read_record
+from stages.dicom_to_arrow import gather as stage
 from stages.dicom_to_arrow.__main__ import WORK
 from stages.dicom_to_arrow.contract import DicomToArrowSettings
 from stages.dicom_to_arrow.convert import ShardCounts, convert_shard
@@ -58,6 +60,28 @@ def convert_all(root: Path, files: Path, folder: Path, workers: int = 1, shards:
     for number in range(shards):
         convert(root, files, folder, number, workers)
     return {"shard_images": images, "shard_rejects": rejects}
+
+
+@pytest.mark.parametrize("published", [True, False])
+def test_a_contact_sheet_of_radiographs_drawn_by_seed_is_logged_only_where_it_is_asked_for(
+    data_set, tmp_path, published
+) -> None:
+    root, files = data_set
+    paths = convert_all(root, files, tmp_path)
+    settings = DicomToArrowSettings(size=32, publish_samples=published, samples=2, seed=3)
+    stage.gather(gather_job(files, **paths, folder=tmp_path, settings=settings))
+    listed = {each["path"]: each for each in json.loads((tmp_path / "journal.json").read_text())["artifacts"]}
+    sheet = tmp_path / "pictures" / "contact_sheet.jpg"
+    assert ("pictures/contact_sheet.jpg" in listed) == sheet.exists() == published
+    if published:
+        assert listed["pictures/contact_sheet.jpg"]["publish"]
+        with Image.open(sheet) as picture:
+            assert picture.size == (2 * 192, 192)
+
+
+def test_the_contact_sheet_is_no_setting_of_the_conversion() -> None:
+    one, other = DicomToArrowSettings(size=32), DicomToArrowSettings(size=32, publish_samples=True, samples=3, seed=1)
+    assert one.conversion().digest() == other.conversion().digest() != one.digest()
 
 
 def test_every_file_is_one_row_in_the_order_of_the_index(data_set, tmp_path):
@@ -217,7 +241,12 @@ def test_command_line(data_set, tmp_path, capsys):
     metrics = {metric["key"]: metric["value"] for metric in journal["metrics"]}
     assert journal["status"] == "FINISHED"
     assert (metrics["indexed"], metrics["images"], metrics["rejects"]) == (9, 5, 4)
-    assert [Path(artifact["path"]).name for artifact in journal["artifacts"]] == ["manifest.json", "rejects.arrow"]
+    listed = [artifact["path"] for artifact in journal["artifacts"]]
+    assert listed == ["pictures/files.svg", "manifest.json", "rejects.arrow"]
+    drawn = (tmp_path / "pictures" / "files.svg").read_text()
+    reasons = [name.removeprefix("rejects_") for name in metrics if name.startswith("rejects_")]
+    assert len(reasons) == 4
+    assert all(f">{reason.replace('_', ' ')}<" in drawn for reason in reasons)
     assert len(pc.unique(read_table(tmp_path / "rejects.arrow", schemas.REJECTS)["reason"])) == 4
     with pytest.raises(SystemExit):
         run_stage(WORK, ["convert", *common, "--journal", "j", "--root", "nowhere", "--shard", "0", "--state", "s",

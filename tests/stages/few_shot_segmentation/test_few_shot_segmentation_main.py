@@ -61,6 +61,7 @@ def test_linear_writes_what_it_measured(files, tmp_path) -> None:
         assert decode(row["truth"], 32, 32).sum() == 24 * 16 / 4  # half as large on the stored square
     journal = read_json(tmp_path / "journal.json")
     assert journal["status"] == "FINISHED"
+    assert journal["artifacts"][0]["path"] == "pictures/best_median_worst.png"
     remove_served(tmp_path / "state")
     assert list((tmp_path / "state").iterdir()) == []
 
@@ -71,6 +72,7 @@ def test_finetune_writes_the_same_files_and_shows_no_image_unasked(files, tmp_pa
     metrics = {(each["key"], each["step"]) for each in read_json(tmp_path / "journal.json")["metrics"]}
     assert {("seed_0/loss", 2), ("seed_1/validation_dice_of_positives", 4), ("test/dice", 0)} <= metrics
     assert len(map_table(tmp_path / "samples.arrow")) == 0
+    assert not (tmp_path / "pictures").exists()
 
 
 def test_benchx_writes_the_same_files(files, tmp_path) -> None:

@@ -76,15 +76,24 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
     values = read_table(tmp_path / "out" / "values.arrow", schemas.GROUNDING_VALUES).to_pylist()
     hits = [row["pointing"] for row in values if (row["prompt_set"], row["pointer"]) == ("no_place", "heatmap")]
     assert np.mean(hits) == pytest.approx(result.pointing["no_place"].heatmap.value)
-    assert [each.image_id for each in read_samples(tmp_path / "out" / "samples.arrow")] != []
+    shown = read_samples(tmp_path / "out" / "samples.arrow")
+    assert len(shown) == 2
+    rows = read_table(tmp_path / "out" / "samples.arrow", schemas.samples(shown[0].overlay.pixels.shape[0])).to_pylist()
+    for each, row in zip(shown, rows, strict=True):
+        assert each.prompts == ("opacity",)
+        assert each.reading == result.reading["no_place"]
+        assert each.overlay.peak == tuple(row["peak"])
+        assert each.overlay.hit == each.hit
     journal = read_json(tmp_path / "out" / "journal.json")
-    assert [each["path"] for each in journal["artifacts"]] == ["values.arrow", "result.json"]
+    pictures = ["pictures/pointing.svg", "pictures/heatmaps.png"]
+    assert [each["path"] for each in journal["artifacts"]] == [*pictures, "values.arrow", "result.json"]
     assert set(journal["inputs"]) == {"checkpoint", "images", "labels", "phrases", "audit", "prompts"}
 
 
 def test_samples_are_published_only_where_it_is_asked_for(folder, tmp_path) -> None:
     ground(folder, tmp_path / "out", published=False)
     assert read_samples(tmp_path / "out" / "samples.arrow") == []
+    assert [each.name for each in (tmp_path / "out" / "pictures").iterdir()] == ["pointing.svg"]
 
 
 def test_several_findings_are_pointed_at_one_by_one_and_their_hits_averaged(folder, tmp_path, monkeypatch) -> None:

@@ -134,7 +134,8 @@ def test_phrases_alone_are_measured_on_all_pairs_of_test(folder: Path) -> None:
     shown = read_table(folder / "samples.arrow", schemas.samples(SIZE)).to_pylist()
     own = [row["image_id"] for row in shown if row["finding"] == "edema"]
     assert len(own) == len(set(own)) == 4
-    for name in ("result.json", "values.arrow", "journal.json"):
+    assert all(row["prompts"] == [] for row in shown)
+    for name in ("result.json", "values.arrow", "samples.arrow", "journal.json", "pictures/pointing.svg"):
         assert b"mild" not in (folder / name).read_bytes()
 
 

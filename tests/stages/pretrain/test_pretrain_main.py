@@ -74,8 +74,9 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
     assert curve["step"].tolist() == [8]
     journal = read_json(output / "journal.json")
     assert journal["digests"] == index.provenance.digests
-    assert [(each["path"], each["publish"]) for each in journal["artifacts"]] == [("candidates.json", False),
-                                                                                 ("curve.csv", True)]  # fmt: skip
+    pictures = [(f"pictures/{name}.svg", True) for name in ("loss", "gradient_norm", "batch_accuracy")]
+    assert [(each["path"], each["publish"]) for each in journal["artifacts"]] == [
+        *pictures, ("candidates.json", False), ("curve.csv", True)]  # fmt: skip
     assert set(journal["inputs"]) == {"pairs", "sentences", "tokenizer", "images", "fingerprint"}
 
 

@@ -49,7 +49,7 @@ def test_the_file_is_the_map_of_the_chosen_checkpoint(chosen: Path) -> None:
 
 def test_mlflow_shows_map_and_picture(chosen: Path) -> None:
     published = {each["path"] for each in read_json(chosen / "journal.json")["artifacts"] if each["publish"]}
-    assert {"checkpoint/integrity_map.json", "checkpoint/integrity_map.png"} <= published
+    assert {"checkpoint/integrity_map.json", "checkpoint/integrity_map.png", "pictures/decision.svg"} <= published
     for name in ("integrity_map.json", "integrity_map.png"):
         verify(chosen / "checkpoint" / name)
 

@@ -351,8 +351,9 @@ def _sample(number, variant):
     peak = np.unravel_index(heatmap.argmax(), heatmap.shape)
     image_id = f"1.2.276.0.7230010.3.1.4.8323329.1000.1517875162.{number:06d}"  # as long as those of SIIM
     return {"image_id": image_id, "finding": FINDINGS["rsna"], "pixels": pixels.tobytes(),
-            "heatmap": heatmap.ravel().tolist(), "region": encode(region), "peak": [int(each) for each in peak],
-            "hit": bool(region[peak])}  # fmt: skip
+            "prompts": ["There is a lung opacity.", "Lung opacity is seen."], "reading": "centred",
+            "heatmap": heatmap.ravel().tolist(), "content": encode(np.ones_like(region)), "region": encode(region),
+            "peak": [int(each) for each in peak], "hit": bool(region[peak])}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -9,14 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
-from stages.common.metrics.ranking import auc
+from stages.common.metrics.ranking import auc, roc_curve
+from stages.common.pictures.overlays import overlay_svg
 from stages.common.replicates import Replicate
 from stages.pair_images_reports.contract import Distribution, GreyValues
 from stages.split_reports.contract import Bins
 from stages.summarize.drawing import variant_styles
 from stages.summarize.sections.data import bins_figure, grey_values_figure, lengths_figure
-from stages.summarize.sections.evaluation import roc_curve, roc_figure
-from stages.summarize.sections.localisation import heatmap_figure, integrity_figure, over_mean_figure, radiograph_figure
+from stages.summarize.sections.evaluation import roc_figure
+from stages.summarize.sections.localisation import integrity_figure, outline_figure, over_mean_figure
 from stages.summarize.sections.training import LOSS_STYLES, LOSSES, diagnostic_figure, loss_figure, selection_figure
 
 LENGTHS = Distribution(mean=1.6, median=1, percentile_95=3, largest=900, counts={1: 600, 2: 300, 3: 99, 900: 1})
@@ -56,8 +57,8 @@ def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
         lambda: lengths_figure(LENGTHS, "words", "sentences"),
         lambda: bins_figure(Bins(edges=[1, 2, 4], counts=[0, 7, 1]), "words", "sentences"),
         lambda: grey_values_figure(GREY),
-        lambda: radiograph_figure(sample),
-        lambda: heatmap_figure(sample),
+        lambda: outline_figure(sample),
+        lambda: overlay_svg(sample.overlay),
     ]
     for make in makers:
         first = make()
@@ -67,8 +68,10 @@ def test_every_figure_is_svg_and_has_the_same_bytes_twice(read):
 
 def test_flat_maps_and_empty_regions_are_drawn_too(read):
     sample = read.grounding[0].samples[0]
-    flat = dataclasses.replace(sample, heatmap=np.zeros_like(sample.heatmap), region=np.zeros_like(sample.region))
-    assert "<svg" in heatmap_figure(flat)
+    nothing = np.zeros_like(sample.overlay.content)
+    flat = dataclasses.replace(sample.overlay, values=np.zeros_like(sample.overlay.values), region=nothing)
+    assert "<svg" in overlay_svg(flat)
+    assert "<svg" in outline_figure(dataclasses.replace(sample, overlay=flat))
     assert "<svg" in integrity_figure(np.zeros((2, 2)))
     assert "<svg" in over_mean_figure(np.zeros((2, 2)), np.zeros((4, 4)))
 
