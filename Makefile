@@ -35,11 +35,10 @@ test-cluster-faults: environment
 environment: .venv/.installed
 
 .venv/.installed: envs/local.lock pyproject.toml setup.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv || (echo "error: no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1)
-	$(BIN)/python -m pip install --quiet --requirement envs/local.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' || (echo "error: no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1)
+	@$(PYTHON) workflow/install.py
+	@touch $@
 
 lint: environment
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from .page import render
 from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
 from .sections.report import Report
-from .tables.all_tables import paper_tables, text_summary, write_paper_tables
+from .tables.all_tables import HEADLINE, headline, paper_tables, text_summary, write_paper_tables
 from .tables.comparisons import Comparisons
 from .tables.flat_rows import write_flat_rows
 from .tables.quoted import read_quotations
@@ -36,6 +36,7 @@ def summarize(job: SummarizeJob) -> None:
         page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger)
         write_paper_tables(job.tables, tables, comparisons)
+        write_text(job.tables / HEADLINE, headline(settings.title, read, comparisons, provenance.synthetic))
         write_text(job.report, page)
         run.log_metrics(
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}
