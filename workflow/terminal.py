@@ -63,7 +63,6 @@ class Terminal(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, above the lines of running jobs. The caller holds the lock."""
         try:
-            self._erase()
             self._said(record)
             self._draw()
         except OSError:  # nobody reads the terminal any more: no reason to stop
@@ -72,7 +71,6 @@ class Terminal(logging.Handler):
     def end(self) -> None:
         """Say how long the whole run took, and leave the last words to the caller."""
         with self._locked():
-            self._erase()
             took = duration(self._clock() - self._began)
             self._write(f"{self._done} jobs done in {took}. What Snakemake says of each: .snakemake/log/")
             self._over = True
@@ -86,7 +84,6 @@ class Terminal(logging.Handler):
         """Write anew how far the running jobs are, if it is time."""
         with self._locked():
             if self._rewrites:
-                self._erase()
                 self._draw()
                 return
             now = self._clock()
@@ -111,13 +108,13 @@ class Terminal(logging.Handler):
             self._finish(said["job_id"], "")
         elif event == LogEvent.JOB_ERROR:
             self._finish(said["jobid"], "FAILED after ")
-            self._whole.emit(record)
+            self._pass_on(record)
         elif event == LogEvent.RESOURCES_INFO and "cores" in said:
             self._cores = said["cores"]
         elif record.levelno >= logging.WARNING or not (
             self._over or event in _SAID_OTHERWISE or "quietness" in said or str(record.msg).startswith(_SAYS_NOTHING)
         ):
-            self._whole.emit(record)
+            self._pass_on(record)
 
     def _start(self, said: Mapping[str, Any]) -> None:
         if said["rule_name"] == _ALL:
@@ -151,22 +148,27 @@ class Terminal(logging.Handler):
         jobs = list(self._running.values())
         lines = [self._line(job) for job in jobs[: min(_MOST, max(rows - 2, 1))]]
         lines += [f"  ... {len(jobs) - len(lines)} more"] if len(jobs) > len(lines) else []
-        self._stream.write("".join(f"{line[: columns - 1]}\n" for line in lines))
-        self._stream.flush()
+        self._put("".join(f"{line[: columns - 1]}\n" for line in lines))
         self._drawn = len(lines)
 
-    def _erase(self) -> None:
-        if self._drawn:
-            self._stream.write(f"\x1b[{self._drawn}A\x1b[J")
-            self._drawn = 0
+    def _put(self, text: str) -> None:
+        """Write text in place of the lines of running jobs, at once, so that nothing flickers."""
+        erased = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        self._drawn = 0
+        if erased or text:
+            self._stream.write(erased + text)
+            self._stream.flush()
 
     def _line(self, job: _Running) -> str:
         parts = (f"  ... {job.name}: {duration(self._clock() - job.started)}", progress_in(job.log))
         return ", ".join(filter(None, parts))
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        self._put(f"{line}\n")
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        self._put("")
+        self._whole.emit(record)
 
 
 def progress_in(log: Path | None) -> str:
