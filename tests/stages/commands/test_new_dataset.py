@@ -340,8 +340,6 @@ def test_the_size_of_published_segmentation_is_set_where_no_small_model_is_named
     main(["new-dataset", str(written(without)), "--output", str(tmp_path / "whole")])
     said = capsys.readouterr().out
     text = (tmp_path / "whole" / "ours.yaml").read_text()
-    assert (
-        "      # size: 512  # pixels, input of the published segmentation; it overrides that of any" in text
-    )
+    assert "      # size: 512  # pixels, input of the published segmentation; it overrides that of any" in text
     assert as_run(yaml.safe_load(text), said).settings("dicom_to_arrow", "ours").size == 512
     assert "not measured retrieval: no pairs here" in said
