@@ -28,7 +28,7 @@ from stages.common.files.atomic_files import atomic_path, write_sidecar
 ROOT = Path(__file__).resolve().parents[1]
 # AUC on test, below the worst of five seeds: docs/decisions/0004
 FLOORS = {"rsna": 0.65, "siim": 0.60}
-UNTRAINED = "random"
+VARIANT, UNTRAINED = "mlip", "random"
 LARGEST = 20_000_000  # bytes of the archive
 _DRAWN = {1: "", 0: "no_"}  # one radiograph with the finding, one without, per data set
 
@@ -43,17 +43,17 @@ class Measured:
     high: float
 
 
-def check_learned(results: Path, variant: str = "mlip") -> dict[str, Measured]:
+def check_learned(results: Path) -> dict[str, Measured]:
     """Return what was measured on each data set of the demo.
 
     Raises InputError unless each AUC reaches its floor and lies above the interval of the untrained encoder.
     """
     found = {}
     for dataset, floor in FLOORS.items():
-        measured, untrained = (_measured(results, each, dataset) for each in (variant, UNTRAINED))
+        measured, untrained = (_measured(results, each, dataset) for each in (VARIANT, UNTRAINED))
         if measured.auc < floor or measured.auc <= untrained.high:
             raise InputError(
-                f"{results}: {variant} did not learn {dataset}: AUC {measured.auc:.3f}, and it must reach {floor} and "
+                f"{results}: {VARIANT} did not learn {dataset}: AUC {measured.auc:.3f}, and it must reach {floor} and "
                 f"exceed {untrained.high:.3f}, the upper end of the untrained encoder",
                 "see its report",
             )
@@ -98,19 +98,24 @@ def pack(checkpoint: Path, measured: Mapping[str, Measured], radiographs: Mappin
 
 
 def radiographs_of(workspace: Path, measured: Mapping[str, Measured]) -> dict[str, bytes]:
-    """Return a radiograph of each data set's test part with the finding and one without, and the table of them."""
+    """Return a radiograph of each data set's test part with the finding and one without, and the table of them.
+
+    Each is the one with the median score of all like it: neither the model's best nor its worst.
+    """
     import polars as pl  # here, because --help needs no table library
 
     from stages.common.files.arrow_tables import read_table
-    from stages.common.files.schemas import FILES, LABELS
+    from stages.common.files.schemas import FILES, SCORES
 
     results, found, rows = workspace / "results", {}, []
     for dataset, each in measured.items():
-        labels = pl.DataFrame(read_table(results / "label_images" / dataset / "labels.arrow", LABELS))
+        scores = results / "zero_shot_classification" / VARIANT / dataset / "scores.arrow"
+        scored = pl.DataFrame(read_table(scores, SCORES)).filter(pl.col("split") == "test")
         files = pl.DataFrame(read_table(results / "index_inputs" / dataset / "files.arrow", FILES))
-        test = labels.filter(pl.col("split") == "test").join(files, on="image_id").sort("image_id")
+        test = scored.join(files, on="image_id").sort("score", "image_id")
         for target, word in _DRAWN.items():
-            [path] = test.filter(pl.col("target") == target)["path"].head(1)
+            paths = test.filter(pl.col("target") == target)["path"]
+            path = paths[len(paths) // 2]
             name = f"{dataset}_{word}{each.finding}.dcm"
             found[name] = (workspace / "phantom" / dataset / path).read_bytes()
             rows.append((name, dataset, each.finding, target))
@@ -136,9 +141,10 @@ With the package `mlip` installed, in this folder:
 import mlip
 
 model = mlip.load("checkpoint")  # or the .zip itself
-classes = {{"opacity": "There is an opacity in the lung.", "clear": "The lungs are clear."}}
-print(model.classify("radiographs/rsna_lung_opacity.dcm", classes).probabilities)  # compare classes; no risks
-model.heatmap("radiographs/rsna_lung_opacity.dcm", "opacity in the lung").write("heatmap.png")
+classes = {{"opacity": "There is opacity in the right lung.", "clear": "The lungs are clear."}}
+for name in ("rsna_lung_opacity", "rsna_no_lung_opacity"):
+    print(name, model.classify(f"radiographs/{{name}}.dcm", classes).probabilities)  # they compare; they are no risks
+model.heatmap("radiographs/rsna_lung_opacity.dcm", "opacity in the right lung").write("heatmap.png")
 ```
 
 Zero-shot classification of other synthetic patients, who were in no training:
@@ -147,9 +153,9 @@ Zero-shot classification of other synthetic patients, who were in no training:
 |---|---|
 {rows}
 
-`radiographs/` has images of those test parts; `radiographs.csv` says what they show. `checkpoint/README.md` is the
-model card. `sha256sum --check SHA256SUMS` checks the files. Licence: Apache-2.0 (`LICENSE`), weights and
-radiographs alike.
+`radiographs/` has images of those test parts, each with the median score of its kind; `radiographs.csv` says what they
+show. `checkpoint/README.md` is the model card. `sha256sum --check SHA256SUMS` checks the files. Licence: Apache-2.0
+(`LICENSE`), weights and radiographs alike.
 """
 
 
@@ -163,7 +169,7 @@ def main(argv: list[str] | None = None) -> None:
     with one_line_errors():
         results = arguments.workspace / "results"
         measured = check_learned(results)
-        checkpoint = results / "select_checkpoint" / "mlip" / "checkpoint"
+        checkpoint = results / "select_checkpoint" / VARIANT / "checkpoint"
         archive = pack(checkpoint, measured, radiographs_of(arguments.workspace, measured), arguments.output)
     print(f"{archive}: {archive.stat().st_size:,} bytes")
 

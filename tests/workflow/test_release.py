@@ -27,8 +27,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 @pytest.fixture
 def archive(exported: Exported, tmp_path: Path) -> Path:
-    images = {"rsna_lung_opacity.dcm": exported.radiograph.read_bytes()}
-    return pack(exported.checkpoint, MEASURED, images, tmp_path / "dist")
+    return pack(exported.checkpoint, MEASURED, images_of(exported), tmp_path / "dist")
+
+
+def images_of(exported: Exported) -> dict[str, bytes]:
+    names = ("rsna_lung_opacity.dcm", "rsna_no_lung_opacity.dcm")
+    return dict.fromkeys(names, exported.radiograph.read_bytes())
 
 
 def test_the_lines_of_its_page_run_in_the_unpacked_folder(archive: Path, tmp_path: Path, monkeypatch) -> None:
@@ -59,7 +63,7 @@ def test_the_same_files_give_the_same_bytes(archive: Path, exported: Exported, t
     copy = tmp_path / "copy"
     shutil.copytree(exported.checkpoint, copy)
     (copy / ".snakemake_timestamp").touch()
-    again = pack(copy, MEASURED, {"rsna_lung_opacity.dcm": exported.radiograph.read_bytes()}, tmp_path / "again")
+    again = pack(copy, MEASURED, images_of(exported), tmp_path / "again")
     assert again.read_bytes() == archive.read_bytes()
 
 
