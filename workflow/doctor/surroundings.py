@@ -19,4 +19,4 @@ def check_programs(locks: Path) -> list[Finding]:
             environment_digest(locks / f"{image}.lock")
     except InputError as error:
         return Finding.of_error("PATH", error)
-    return [Finding("ok", "PATH", f"jobs start {shutil.which('python')}, which has what they import")]
+    return [Finding("ok", "PATH", f"jobs start {shutil.which('python')}, which lacks nothing that this one has")]
