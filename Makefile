@@ -4,11 +4,10 @@ BIN := .venv/bin
 PORT ?= 5000
 
 .PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock new-dataset doctor estimate study \
-	audit images reference dag sync ui why clean
+	audit images release reference dag sync ui why clean
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
-	@echo "MLflow's pages: make ui. What would run again, and why: make why PROFILE=workflow/profiles/demo"
 
 # Unit tests, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
@@ -35,11 +34,10 @@ test-cluster-faults: environment
 environment: .venv/.installed
 
 .venv/.installed: envs/local.lock pyproject.toml setup.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv || (echo "error: no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1)
-	$(BIN)/python -m pip install --quiet --requirement envs/local.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -c 'import ensurepip, venv' || (echo "error: no venv module; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 1)
+	@$(PYTHON) workflow/install.py
+	@touch $@
 
 lint: environment
 	$(BIN)/ruff check .
@@ -66,7 +64,7 @@ lock: environment
 # PROFILE is that of the commands: SNAKEMAKE_PROFILE, else workflow/profiles/local. The demo's: PROFILE=workflow/profiles/demo.
 WITH_PROFILE = $(if $(PROFILE),--profile $(PROFILE))
 doctor: environment
-	$(BIN)/python -m workflow.doctor $(WITH_PROFILE) $(ARGS)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m workflow.doctor $(WITH_PROFILE) $(ARGS)
 
 # Write the configuration of your own data set from its table: make new-dataset CSV=our_data/table.csv ARGS='--root our_data'
 new-dataset: environment
@@ -88,6 +86,10 @@ audit: environment
 # Build images and SIFs of all stages with Docker or Podman, and Apptainer; record them in docker/images.lock.yaml.
 images: environment
 	$(BIN)/python -m workflow.images $(IMAGES)
+
+# Pack the demo's checkpoint, its card and a few synthetic radiographs into dist/, for a release; the demo runs first.
+release: demo
+	$(BIN)/python -m workflow.release
 
 # Write docs/reference/*.md from contracts and settings; a test fails if they are stale.
 reference: environment

@@ -31,7 +31,7 @@ def check(raw: Mapping[str, Any], layers: Sequence[Layer] = ()) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise InputErrors(
-            wrong_value(item, f"{origins.of(*item['loc'])}: {place_of(item['loc'])}", Config)
+            wrong_value(item, f"{_origin(origins, item, item['loc'])}: {place_of(item['loc'])}", Config)
             for item in wrong_parts(error)
         ) from None
     wrong = [
@@ -114,11 +114,18 @@ def _wrong_blocks(config: Config, raw: Mapping[str, Any], origins: Origins) -> l
             key = max((_written_part(raw, each, location) for each in (override, (stage,))), key=len)
             block = override if _is_set_in(raw, (*override, *key), in_all) else (stage,)
             place = stage if block == (stage,) else _place(stage, dataset, variant)
-            where = f"{origins.of(*block, *key)}: {place}: {place_of(_named(raw, block, key, location))}"
+            beside = (stage, *key) if block != (stage,) else block + key  # what an override is laid over
+            origin = _origin(origins, item, beside, block + key)
+            where = f"{origin}: {place}: {place_of(_named(raw, block, key, location))}"
             model = ReadyMadeVariant if location[:1] == ("encoder",) else BLOCKS[stage]
             one = wrong_value(item, where, model)
             wrong[str(one)] = one
     return list(wrong.values())
+
+
+def _origin(origins: Origins, item: Any, *paths: KeyPath) -> str:
+    """Return the source of a wrong value at the last path; of keys that contradict each other, all of theirs."""
+    return origins.of_error(item["msg"], *paths) if item["type"] == "value_error" else origins.of(*paths[-1])
 
 
 def _written_part(raw: Mapping[str, Any], block: KeyPath, location: KeyPath) -> KeyPath:

@@ -1,6 +1,7 @@
 """Origin of a configuration key: config.yaml, a `--configfile` over it, or `--config KEY=VALUE`."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +28,42 @@ class Origins:
                 if holds(layer.values, path[:length]):
                     return layer.source
         return self.layers[0].source
+
+    def of_error(self, said: str, *blocks: KeyPath) -> str:
+        """Return the sources of what a validator of whole blocks refuses, the lowest layer first.
+
+        They set the keys that its message names; where it names none of those which are written, they are all that
+        touch a block. An error of a single value, no block, is that of its own key.
+        """
+        whole: dict[str, Any] = {}
+        for layer in self.layers:
+            whole = merged(whole, layer.values)
+        refused = [each for each in blocks if isinstance(_found(whole, each), Mapping)]
+        if not refused:
+            return self.of(*blocks[-1])
+        written = {key: (*each, *key) for each in refused for key in _keys(_found(whole, each))}  # the last one counts
+        said = _last_parts(said)
+        named = [key for key in written.values() if re.search(rf"(?<!\w){re.escape(str(key[-1]))}(?!\w)", said)]
+        sources = {self.of(*key) for key in named if not isinstance(_found(whole, key), Mapping)}
+        sources = sources or {each.source for each in self.layers for path in refused if holds(each.values, path)}
+        return ", ".join(each.source for each in self.layers if each.source in sources)
+
+
+def _last_parts(said: str) -> str:
+    """Return a message with the last part of each dotted key alone."""
+    return re.sub(r"(?:\w+\.)+(?=[A-Za-z_])|(?<=\W)\.(?=[A-Za-z_])", "", said)
+
+
+def _keys(values: Any) -> Iterator[KeyPath]:
+    """Yield the path of every key of a block, and of the blocks in it."""
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        yield (key,)
+        yield from ((key, *rest) for rest in _keys(value))
+
+
+def _found(values: Any, path: KeyPath) -> Any:
+    """Return the value that a path leads to, or None."""
+    return value_at(values, path) if holds(values, path) else None
 
 
 def value_at(values: Any, path: KeyPath) -> Any:

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 _SECONDS = 60.0
+_ACTIVATE = "activate the environment of this checkout: PATH=.venv/bin:$PATH"
 
 
 @cache  # every rule of an image asks
@@ -26,7 +27,8 @@ def environment_digest(lock: Path) -> str:
     nobody installed, comments and the order of lines change nothing.
 
     Raises:
-        InputError: the jobs' `python` does not start.
+        InputError: the jobs' `python` does not start, or lacks what Snakemake's own has: it is that of another
+            environment, and every job would end with a traceback.
     """
     from stages.common.digests import digest_of  # here, because another interpreter may lack its packages
     from stages.common.errors import InputError
@@ -37,18 +39,33 @@ def environment_digest(lock: Path) -> str:
     command = [python, "-P", str(Path(__file__).resolve()), *names]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
-        return digest_of(json.loads(done.stdout))
+        found = json.loads(done.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise InputError(
             f"{python}: the `python` of the jobs does not say what is installed ({type(error).__name__})",
-            remedy="activate the environment of this checkout: PATH=.venv/bin:$PATH",
+            remedy=_ACTIVATE,
         ) from None
+    needed = lock.with_suffix(".in")  # what stages import; what that needs in turn may differ between environments
+    own = installed(_named(needed.read_text(encoding="utf-8")) if needed.is_file() else names)
+    if lacking := sorted(own.keys() - found.keys()):
+        more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+        raise InputError(f"{python}: the `python` of the jobs lacks {', '.join(lacking[:3])}{more}", remedy=_ACTIVATE)
+    return digest_of(found)
 
 
 def locked_names(text: str) -> list[str]:
     """Return the normalised names of the distributions that a lock file pins, sorted."""
     found = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*(?:==|@)", text, re.MULTILINE)
-    return sorted({re.sub(r"[-_.]+", "-", name).lower() for name in found})
+    return sorted({_normalised(name) for name in found})
+
+
+def _named(text: str) -> list[str]:
+    """Return the normalised names of the distributions that a file of wishes names itself."""
+    return sorted({_normalised(name) for name in re.findall(r"^([A-Za-z0-9][\w.-]*)", text, re.MULTILINE)})
+
+
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def installed(names: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ The environment tells every job of one call what they share; it is part of no di
 plugin does not resume jobs whose Snakemake was killed: a new Snakemake would submit the same work again.
 """
 
+import os
 import secrets
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.common.journal.journals import workspace_name
+from stages.configuration import Config
 
 _COMPLETING = "CG"
 _NAMED = 20  # ids in the message
@@ -69,6 +71,21 @@ def sync_command(project: str, workspace: str, register_models: bool) -> str:
     """
     words = [sys.executable, "-m", "stages.sync", "--tolerant", "--grace", "0", "--journals", f"{workspace}/results"]
     return shlex.join([*words, "--experiment", project, "--register-models", str(register_models).lower()])
+
+
+def last_words(config: Config, report: Path) -> str:
+    """Return what ends a run that made the report: its figures, then the report, the runs in MLflow, the model."""
+    figures = report.parent / "tables" / "headline.txt"
+    workspace = "" if config.workspace == "runs/demo" else f" WORKSPACE={shlex.quote(config.workspace)}"
+    pages = "at MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else f"make ui{workspace}"
+    model = Path(config.workspace, "results", "select_checkpoint", config.compared[0].name, "checkpoint")
+    prompts = config.settings("zero_shot_classification", config.evaluate_on[0]).prompts if config.evaluate_on else None
+    return "\n".join([
+        "", figures.read_text(encoding="utf-8") if figures.is_file() else "",
+        f"The report: {report.resolve()}",
+        f"The runs in MLflow: {pages}",
+        f"The model: mlip predict IMAGE.dcm --prompts {prompts or 'FILE'} --checkpoint {model}",
+    ])  # fmt: skip
 
 
 _MOST_WARNINGS = 20

@@ -300,15 +300,10 @@ def explain(jobs: Sequence[Job], plan: Mapping[str, str], root: Path) -> list[An
 
 
 def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
-    """Return the answers as text; jobs of one rule with the same reasons are grouped."""
+    """Return the answers as text; jobs with the same changes are grouped, and so are those of one rule that wait."""
     answers = list(answers)
-    together: dict[tuple[str, ...], list[Answer]] = {}
-    for each in answers:
-        together.setdefault((each.job.rule, *each.lines), []).append(each)
     text = [_LOST] if records_lost else []
-    for (_, *lines), group in together.items():
-        more = f" and {len(group) - 1} more of its jobs" if len(group) > 1 else ""
-        text.append("\n  ".join([f"{group[0].job.name}{more}", *lines]))
+    text += [_said_of(group) for group in _together(answers)]
     missed = sorted(
         {
             each.job.outputs[0] if each.own.sources_newer else each.job.rule
@@ -323,6 +318,31 @@ def printed(answers: Iterable[Answer], total: int, records_lost: bool) -> str:
     counted = f"{len(answers)} of {total} jobs would run: {', '.join(parts)}"
     text.append(counted if answers else f"all {total} jobs are up to date")
     return "\n".join(text)
+
+
+def _together(answers: Sequence[Answer]) -> Iterable[list[Answer]]:
+    """Return groups of jobs: of whatever rules where their own changes are the same, else of one rule and reason."""
+    of_changes: dict[tuple[str, ...], set[str]] = {}
+    for each in answers:
+        of_changes.setdefault(tuple(each.own.lines), set()).add(each.job.rule)
+    groups: dict[tuple[str, ...], list[Answer]] = {}
+    for each in answers:
+        own = tuple(each.own.lines)
+        shared = own and len(of_changes[own]) > 1
+        groups.setdefault(own if shared else (each.job.rule, *each.lines), []).append(each)
+    return groups.values()
+
+
+def _said_of(group: Sequence[Answer]) -> str:
+    """Return what is said of a group: its jobs and why, or where several rules share the reason, why and its jobs."""
+    by_rule: dict[str, list[Answer]] = {}
+    for each in group:
+        by_rule.setdefault(each.job.rule, []).append(each)
+    if len(by_rule) == 1:
+        more = f" and {len(group) - 1} more of its jobs" if len(group) > 1 else ""
+        return "\n  ".join([f"{group[0].job.name}{more}", *group[0].lines])
+    jobs = [own[0].job.name + (f" and {len(own) - 1} more" if len(own) > 1 else "") for own in by_rule.values()]
+    return "\n".join([*group[0].own.lines, f"  {len(group)} jobs: {', '.join(jobs)}"])
 
 
 _LOST = (

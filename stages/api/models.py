@@ -2,10 +2,12 @@
 
 import os
 import re
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import numpy as np
@@ -136,11 +138,36 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
 def load(source: Source, device: Device = "auto") -> Model:
     """Load a model onto `device`: auto (the GPU where there is one), cuda or cpu.
 
-    `source` is a checkpoint folder of select_checkpoint, its mlflow_model folder, or an MLflow URI of the latter
-    (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing is unpickled, and no code of the source
-    runs. Raises InputError where there is no such model, or a file of it is damaged.
+    `source` is a checkpoint folder of select_checkpoint, the .zip of a release, which holds one, the mlflow_model
+    folder, or an MLflow URI of the latter (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing
+    is unpickled, and no code of the source runs. Raises InputError where there is no such model, or a file of it is
+    damaged.
     """
+    path = Path(source)
+    if path.suffix == ".zip" and path.is_file():
+        with TemporaryDirectory() as folder:
+            return Model(RadiographModel(_unpacked(path, Path(folder)), choose_device(device)))
     return Model(RadiographModel(checkpoint_folder(source), choose_device(device)))
+
+
+def _unpacked(archive: Path, folder: Path) -> Path:
+    """Return the folder of the weights of a release, unpacked below `folder`.
+
+    Its members are stored uncompressed, so they cannot be larger than the archive; zipfile keeps them below `folder`.
+    """
+    remedy = "name the .zip of a release, or unpack it and name its folder checkpoint"
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [each for each in file.infolist() if "checkpoint" in Path(each.filename).parts[:-1]]
+            if any(each.compress_type != zipfile.ZIP_STORED or each.flag_bits & 1 for each in members):
+                raise InputError(f"{archive}: its members are compressed or encrypted", remedy)
+            file.extractall(folder, members)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{archive}: cannot be read ({first_line(error)})", remedy) from None
+    found = next(folder.rglob(INFERENCE), None)
+    if found is None:
+        raise InputError(f"{archive}: not a model: checkpoint/{INFERENCE} is missing", remedy)
+    return found.parent
 
 
 def checkpoint_folder(source: str | os.PathLike[str]) -> Path:

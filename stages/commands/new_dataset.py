@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .table_guess import TableGuess
 
 _SEGMENTED_AT = 512  # pixels; input of the published segmentation protocol
+_SMALL = "workflow/profiles/sample/settings.yaml"  # its segmentation needs no such images
 _NO_PROMPTS, _NO_OUTLINES = "no prompt file", "no boxes or masks"  # of `Config.lacks`
 _FEW = 2000  # studies, below which the small model of the profile `sample` is named
 
@@ -57,7 +58,7 @@ def main(arguments: Namespace) -> None:
         if path.exists():
             raise InputError(f"{path}: exists", remedy="give another --name or --output, or remove it")
     block = configuration(name, table, root, guess, labels, prompts.absolute())
-    measured = _checked(block, name, bool(guess.boxes or guess.mask))
+    measured = _checked(block, name, _outlined(guess))
     arguments.output.mkdir(parents=True, exist_ok=True)
     if labels.words:
         prompts.write_text(_PROMPTS_HEAD + _as_yaml(prompt_file(labels.words, guess.language)), encoding="utf-8")
@@ -66,7 +67,8 @@ def main(arguments: Namespace) -> None:
     foreign = (
         [f"prompts      {said_of_prompts(guess.language, prompts.name)}"] if guess.language and labels.words else []
     )
-    print("\n".join([*said(guess, labels, root), *foreign, *measured, *_next(settings, guess)]))
+    wrote = f"{settings} and {prompts.name}" if labels.words else str(settings)
+    print("\n".join([*said(guess, labels, root), *foreign, *measured, *_next(settings, wrote, guess)]))
 
 
 def _guessed(
@@ -115,7 +117,7 @@ def configuration(
     data["index_inputs"] = shared | _index(guess)
     if guess.language and pretrains:
         data["split_reports"] = {"language": guess.language}
-    converted: dict[str, Any] = {"size": _SEGMENTED_AT} if guess.boxes or guess.mask else {}
+    converted: dict[str, Any] = {"size": _SEGMENTED_AT} if _outlined(guess) and not _is_small(guess) else {}
     converted |= {"views": list(guess.views)} if guess.left_out else {}  # the default, so that it is seen
     if converted:
         data["dicom_to_arrow"] = converted
@@ -135,6 +137,15 @@ def configuration(
     if pretrains:
         block |= {"pretrain_on": name, "patient_split": {"validation": 0.15, "test": 0.15}}
     return block | {"evaluate_on": [name] if labels.words else [], "datasets": {name: data}}
+
+
+def _outlined(guess: "TableGuess") -> bool:
+    return bool(guess.boxes or guess.mask)
+
+
+def _is_small(guess: "TableGuess") -> bool:
+    """Return whether the commands that come next name the small model."""
+    return guess.rows < _FEW and guess.can_pretrain
 
 
 def _index(guess: "TableGuess") -> dict[str, Any]:
@@ -207,12 +218,15 @@ def _checked(block: dict[str, Any], name: str, has_outlines: bool) -> list[str]:
     with validating(f"{name}.yaml"):
         config = Config.model_validate(whole)
         config.settings("index_inputs", name)
+    pairs = ["retrieval"] if block.get("pretrain_on") == name else []
     if not block["evaluate_on"]:
-        return ["measured     no column of yes and no, none that lists findings: nothing on labels"]
+        nothing = "no column of yes and no, none that lists findings: nothing on labels"
+        return [f"measured     {'retrieval alone; ' if pairs else ''}{nothing}"]
     with validating(f"{name}.yaml"):
         config.settings("label_images", name)
     left_out = config.not_measured(name)
-    lines = [f"measured     {', '.join(stage for stage in EVALUATIONS if stage not in left_out)}"]
+    lines = [f"measured     {', '.join([*pairs, *(stage for stage in EVALUATIONS if stage not in left_out)])}"]
+    lines += [] if pairs else ["not measured retrieval: no pairs here; it is measured on those of `pretrain_on`"]
     for stage, why in left_out.items():
         more = ""
         if (stage, why) == ("multi_class_classification", _NO_PROMPTS):
@@ -223,12 +237,12 @@ def _checked(block: dict[str, Any], name: str, has_outlines: bool) -> list[str]:
     return lines
 
 
-def _next(settings: Path, guess: "TableGuess") -> list[str]:
+def _next(settings: Path, wrote: str, guess: "TableGuess") -> list[str]:
     """Return the commands that come next."""
     pretrains = guess.can_pretrain
-    small = "workflow/profiles/sample/settings.yaml " if guess.rows < _FEW and pretrains else ""
+    small = f"{_SMALL} " if _is_small(guess) else ""
     files = f"--configfile {small}{settings.absolute()}"
-    lines = ["", f"Wrote {settings}. In the folder of the checkout:"]
+    lines = ["", f"Wrote {wrote}. In the folder of the checkout:"]
     lines += [f"  {command} {files}" for command in ("mlip doctor", "snakemake --profile workflow/profiles/local")]
     if not pretrains:
         lines += [
@@ -262,9 +276,17 @@ def with_comments(block: dict[str, Any], name: str, guess: "TableGuess") -> dict
     index = data["index_inputs"]
     missing = {f"# {role}": f"COLUMN  # {what}" for role, what in _NOT_FOUND.items() if role not in index["columns"]}
     data = data | {"index_inputs": index | {"columns": index["columns"] | missing}}
-    if "views" in data.get("dicom_to_arrow", {}):
-        said = f"{said_of_views(guess)}; [] takes all"
-        data = data | {"dicom_to_arrow": {"# views": said} | data["dicom_to_arrow"]}
+    converted = data.get("dicom_to_arrow", {})
+    if "views" in converted:
+        converted = {"# views": f"{said_of_views(guess)}; [] takes all"} | converted
+    published = f"{_SEGMENTED_AT}  # pixels, input of the published segmentation"
+    if "size" in converted:
+        said = f"{published}; it overrides that of any profile. For a small model remove it"
+        converted = {"# size": said} | converted
+    data = data | ({"dicom_to_arrow": converted} if converted else {})
+    if _outlined(guess) and "size" not in converted:
+        key, block_of = "# dicom_to_arrow", f"{{size: {published.replace('  #', '}  #')}"
+        data = data | {key: f"{block_of}; not set, so {_SMALL} decides. Without that file, set it"}
     return block | {"datasets": {name: data}}
 
 

@@ -9,6 +9,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ..common.journal.progress import progress
 from ..common.journal.tracking import track_job
 from ..common.records import write_record
 from . import mimic_cxr, public_sets, rsna, siim
@@ -53,11 +54,14 @@ def make_phantom(settings: MakePhantomSettings, output: Path) -> PhantomManifest
     prepare_folder(output, (*TABLES, "truth"))
     patients: list[Patient] = []
     images: dict[Dataset, list[Any]] = defaultdict(list)
-    for (dataset, _), done in _run(settings, output, list(_jobs(settings))):
-        if dataset == "mimic_cxr":
-            patients += done
-        else:
-            images[dataset] += done
+    jobs = list(_jobs(settings))
+    with progress("patients", sum(len(own) for _, own in jobs)) as report:
+        for (dataset, own), done in _run(settings, output, jobs):
+            report.advance(len(own))
+            if dataset == "mimic_cxr":
+                patients += done
+            else:
+                images[dataset] += done
     files = [entry for patient in patients for entry in patient.files]
     files += [item.file for written in images.values() for item in written]
     files += mimic_cxr.write_index(output, patients)

@@ -25,6 +25,7 @@ from ..common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, prod
 from ..common.encoders.text import TextEncoder
 from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import atomic_path, write_text
+from ..common.journal.progress import duration
 from .batches import TrainingBatch
 from .contract import OptimisationSettings, PretrainSettings
 from .objective import Objective
@@ -103,12 +104,13 @@ def out_of_memory_explained(settings: OptimisationSettings, world: int) -> Itera
 
 def progress_line(step: int, total: int, values: dict[str, float]) -> str:
     """Return a line for people who watch: losses, speed, time left."""
-    hours, minutes = divmod(round(values["speed/seconds_left"] / 60), 60)
     mfu = f"  MFU {values['speed/mfu']:.0%}" if "speed/mfu" in values else ""
+    left = duration(values["speed/seconds_left"])
     return (
-        f"step {step:6d} of {total}  loss {values['loss/total']:.4f}  contrastive {values['loss/contrastive']:.4f}  "
-        f"{values['speed/pairs_per_second']:.0f} pairs/s  loader stall {values['speed/loader_stall_share']:.0%}{mfu}"
-        f"  peak {values['memory/peak_bytes'] / 2**30:.1f} GiB  left {hours}:{minutes:02d} h"
+        f"step {step:6d} of {total}  {left} left  loss {values['loss/total']:.4f}  "
+        f"contrastive {values['loss/contrastive']:.4f}  {values['speed/pairs_per_second']:.0f} pairs/s  "
+        f"loader stall {values['speed/loader_stall_share']:.0%}{mfu}  "
+        f"peak {values['memory/peak_bytes'] / 2**30:.1f} GiB"
     )
 
 

@@ -14,7 +14,7 @@ from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
 from .sections.label_efficiency import efficiency_figure, efficiency_groups
 from .sections.report import Report
-from .tables.all_tables import paper_tables, text_summary, write_paper_tables
+from .tables.all_tables import HEADLINE, headline, paper_tables, text_summary, write_paper_tables
 from .tables.checklist_answers import answered, checklist_markdown
 from .tables.comparisons import Comparisons
 from .tables.flat_rows import write_flat_rows
@@ -39,6 +39,7 @@ def summarize(job: SummarizeJob) -> None:
         write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.tables / "checklist.md", checklist_markdown(answered(read, provenance, ledger)))
+        write_text(job.tables / HEADLINE, headline(settings.title, read, comparisons, provenance.synthetic))
         write_text(job.report, page)
         run.log_metrics(
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}

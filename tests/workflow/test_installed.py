@@ -92,13 +92,32 @@ def test_it_is_the_python_of_the_jobs_that_is_asked(tmp_path: Path, monkeypatch)
     first.chmod(0o755)
     environment_digest.cache_clear()
     assert digest(tmp_path, LOCK) == here
-    first.write_text('#!/bin/sh\necho \'{"python": "CPython 3.12.1"}\'\n')
+    others = '{"python": "CPython 3.12.1", "numpy": "1", "pyyaml": "2", "requests": "3"}'
+    first.write_text(f"#!/bin/sh\necho '{others}'\n")
     environment_digest.cache_clear()
     assert digest(tmp_path, LOCK) != here
     first.write_text("#!/bin/sh\nexit 1\n")
     environment_digest.cache_clear()
     with pytest.raises(InputError, match="the `python` of the jobs does not say what is installed"):
         digest(tmp_path, LOCK)
+
+
+def test_a_python_of_another_environment_is_refused_before_the_first_job(tmp_path: Path, monkeypatch) -> None:
+    """Where the file of wishes is there, its names count: pyyaml is only what others need."""
+    (tmp_path / "x.lock").write_text(LOCK)
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    python.write_text('#!/bin/sh\necho \'{"python": "CPython 3.12.1", "requests": "3"}\'\n')
+    python.chmod(0o755)
+    for wishes, lacking in ((None, "numpy, pyyaml"), ("-r other.in\nNumpy  # arrays\n", "numpy")):
+        if wishes:
+            (tmp_path / "x.in").write_text(wishes)
+        environment_digest.cache_clear()
+        with pytest.raises(InputError) as caught:
+            environment_digest(tmp_path / "x.lock")
+        assert caught.value.what == f"{python}: the `python` of the jobs lacks {lacking}"
+        assert "PATH=.venv/bin:$PATH" in caught.value.remedy
 
 
 def test_all_locks_take_a_moment() -> None:

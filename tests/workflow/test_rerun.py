@@ -161,11 +161,26 @@ def test_every_stage_left_a_finished_journal_with_its_digests(finished_run) -> N
 
 def test_the_store_shows_every_stage(finished_run) -> None:
     """onsuccess imported all journals: one run each."""
-    text = finished_run.snakemake("--forcerun", "summarize").stderr
-    assert "unchanged" in text or "updated" in text or "new" in text
+    done = finished_run.snakemake("--forcerun", "summarize")
+    text = done.stdout
+    assert re.search(r"^imported \d+ new, updated \d+, unchanged \d+ runs into sqlite:", text, re.MULTILINE)
     assert (finished_run.folder / "runs" / "demo" / "mlflow.db").is_file()
     report = finished_run.folder / "runs" / "demo" / "results" / "summarize" / "report.html"
-    assert f"The report: {report}" in text, "the user is told where the results are"
+    *_, first, second, third = text.splitlines()
+    assert first == f"The report: {report}", "the user is told where the results are, last of all"
+    assert second == "The runs in MLflow: make ui"
+    model = "runs/demo/results/select_checkpoint/mlip/checkpoint"
+    assert third.startswith("The model: mlip predict IMAGE.dcm --prompts stages/zero_shot_classification/prompts/")
+    assert third.endswith(f" --checkpoint {model}")
+    assert (finished_run.folder / model / "inference.json").is_file()
+    headline = (report.parent / "tables" / "headline.txt").read_text()
+    assert headline in text[text.index("imported") :]
+    assert re.search(r"^  rsna +zero-shot AUC +[.\d]+ \[", headline, re.MULTILINE)
+    said = done.stderr.splitlines()  # what Snakemake itself would say in blocks is one line
+    assert [line for line in said if line.startswith("[1/1] summarize: ")]
+    assert "localrule summarize:" not in said
+    log = max((finished_run.folder / ".snakemake" / "log").glob("*.log"), key=lambda path: path.stat().st_mtime)
+    assert "localrule summarize:" in log.read_text().splitlines(), "its own log is whole"
 
 
 def test_settings_of_a_job_that_are_wrong_stop_everything_in_one_line(finished_run) -> None:

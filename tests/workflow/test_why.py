@@ -306,3 +306,26 @@ def _blocks(text: str) -> list[str]:
         else:
             blocks.append(line)
     return [block for block in blocks if "\n" in block]
+
+
+def test_a_change_that_many_stages_read_is_said_once():
+    """Two rules share a change, and one of their jobs also waits; a third rule has another one."""
+    changed = "settings: encoder_precision: auto -> fp32"
+
+    def answer(rule, name, *lines, waits=()):
+        return Answer(Job(rule, outputs=["x"], command=["--name", name]), Changes(list(lines)), list(waits), "")
+
+    answers = [
+        answer("extract_features", "a/x", changed),
+        answer("extract_features", "a/y", changed),
+        answer("retrieval", "a", changed, waits=["extract_features a/x"]),
+        answer("summarize", "", "settings: title: MLIP -> ours", waits=["retrieval a"]),
+    ]
+    assert printed(answers, 9, records_lost=False).splitlines() == [
+        changed,
+        "  3 jobs: extract_features a/x and 1 more, retrieval a",
+        "summarize",
+        "  settings: title: MLIP -> ours",
+        "  reads what would be rebuilt by retrieval a",
+        "4 of 9 jobs would run: 4 again",
+    ]

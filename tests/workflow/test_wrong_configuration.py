@@ -277,3 +277,21 @@ def test_no_error_holds_its_remedy_in_its_text() -> None:
         if inline.search(path.read_text())
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("blocks", "sources"),
+    [  # pot and epsilon contradict each other, wherever each of them stands
+        ([{"pretrain": {"local": {"solver": "pot", "rho": 1.0}}}, {"pretrain": {"local": {"epsilon": 0.001}}}],
+         "0.yaml, 1.yaml"),
+        ([{"pretrain": {"local": {"solver": "pot", "rho": 1.0, "epsilon": 0.001}}}, {"pretrain": {"mask_ratio": 0.5}}],
+         "0.yaml"),
+        ([{"variants": {"mlip": {"local": {"solver": "pot", "rho": 1.0}}}}, {"pretrain": {"local": {"epsilon": 0.001}}},
+          {"pretrain": {"local": {"weight": 0.5}}}], "0.yaml, 1.yaml"),
+    ],
+)  # fmt: skip
+def test_values_that_contradict_each_other_name_the_files_of_these_keys(blocks: list[dict], sources: str) -> None:
+    with pytest.raises(InputErrors, match="solver: pot underflows for epsilon") as caught:
+        checked(*blocks)
+    [line] = dict.fromkeys(str(caught.value).splitlines())
+    assert line.startswith(f"{sources}: ")

@@ -23,6 +23,7 @@ from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.labels import check_labels, check_training_studies
 from workflow.doctor.slurm import check_slurm
+from workflow.doctor.surroundings import check_programs
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.images.lock import Image
@@ -50,6 +51,8 @@ def examine(arguments: Namespace) -> list[Finding]:
         findings.append(check_apptainer())
         of_images, images = check_images(ROOT)
         findings += of_images
+    else:
+        findings += check_programs(ROOT / "envs")
     findings += of_config
     return [*findings, *(_of_configuration(config, profile, images, arguments) if config else ())]
 

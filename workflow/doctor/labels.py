@@ -29,6 +29,7 @@ from workflow.input_files import CHECKOUT
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
 _PARTS = ("train", "validation", "test")
+_MOST_LEFT = 0.1  # of the training studies, that an epoch of whole batches may leave out
 
 
 def check_labels(config: Config, indexes: Indexes) -> list[Finding]:
@@ -312,8 +313,20 @@ def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> I
         what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
         status: Status = "error" if share == 1 else "warning"
         yield Finding(status, subject, what, "set its optimisation.batch_size to at most that number")
+    elif (left := studies % sizes[largest]) > _MOST_LEFT * studies:
+        what = f"{sizes[largest]}, of {about}: each epoch has {studies // sizes[largest]} steps and leaves out {left}"
+        yield Finding("warning", subject, what, _fewer_left(studies, sizes[largest], steps[largest].accumulate, gpus))
     else:
         yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
+
+
+def _fewer_left(studies: int, most: int, accumulate: int, gpus: int) -> str:
+    """Return the remedy: the batch size up to the present one, but not below half of it, that leaves out fewest."""
+    part = accumulate * gpus
+    best = min(range(most - most % part, most // 2, -part), key=lambda size: (studies % size, -size), default=most)
+    if best == most or studies % best >= studies % most:
+        return "use a smaller optimisation.batch_size, if that many studies matter"
+    return f"optimisation.batch_size {best // accumulate} would leave out {studies % best}"
 
 
 def _training_studies(config: Config, indexes: Indexes) -> tuple[int, bool]:

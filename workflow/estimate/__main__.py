@@ -50,6 +50,8 @@ def _remarks(result: RunEstimate) -> list[str]:
             for each in result.stages
             if each.longest_hours.typical > each.allowed_hours > 0
         ]
+    remarks += [f"{each}: its config.json is not here yet, so BERT-base is assumed: 12 layers of 768 channels"
+                for each in result.assumed]  # fmt: skip
     if any(each.basis == "benchmark table" for each in result.stages):
         remarks.append(f"benchmark table: measured on {table.hardware}; workflow/estimate/costs.yaml")
     if any(each.basis.startswith("computed") for each in result.stages):

@@ -184,13 +184,16 @@ def _preparation(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
         yield preparation_job("audit_splits", name, config, amounts[name])
 
 
+def _settings_of(config: Config, variant: str) -> PretrainSettings:
+    return operations.with_text_shape(config.settings(PretrainSettings, variant=variant), Path(config.workspace))
+
+
 def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
     studies = training_studies(config, amounts)
     amount, split = amounts[config.pretrain_on], config.patient_split
     held_out = min(amount.images, amount.reports)
     for variant in (each.name for each in config.compared):
-        settings = config.settings("pretrain", variant=variant)
-        assert isinstance(settings, PretrainSettings)
+        settings = _settings_of(config, variant)
         yield pretraining_job(variant, settings, studies * settings.data_share)
         pair = operations.image_forward(settings) + operations.text_forward(settings)
         ranked = min(held_out * split.validation, config.settings("select_checkpoint").max_pairs)
@@ -205,8 +208,7 @@ def _pretraining(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
 def _evaluations(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:
     for replicate in config.compared:
         variant, with_text = replicate.name, replicate.variant in config.with_text
-        settings = config.settings("pretrain", variant=variant)
-        assert isinstance(settings, PretrainSettings)
+        settings = _settings_of(config, variant)
         size = operations.parameters(settings) * _FLOAT
         forward = operations.image_forward(settings)
         width = operations.image_shape(settings.model.image)[0] + settings.model.embedding_width

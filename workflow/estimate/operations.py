@@ -3,12 +3,18 @@
 The layers are those of stages/common/encoders/operations.py, with perceptrons of four times the width.
 """
 
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
 from stages.common.encoders.operations import FORWARD_AND_BACKWARD, Transformer, product
 from stages.common.encoders.settings import ImageEncoderSettings, TextEncoderSettings
+from stages.fetch_weights.contract import folder_name, hub_id
 from stages.pretrain.contract import PretrainSettings
 
 _VIT = {"tiny": (192, 12), "small": (384, 12), "base": (768, 12), "large": (1024, 24), "huge": (1280, 32)}
-_BERT = (768, 12)  # of weights named by hub id: as Bio_ClinicalBERT
+_BERT = (768, 12)  # of weights whose config.json is not here: as Bio_ClinicalBERT
 _BERT_VOCABULARY = 28_996
 REPORT_TOKENS = 80  # real reports: 5.8 sentences of 13.4 word pieces, and [CLS], [SEP]
 _SENTENCES = 6
@@ -26,8 +32,35 @@ def image_shape(image: ImageEncoderSettings) -> tuple[int, int]:
 
 
 def text_shape(text: TextEncoderSettings) -> tuple[int, int]:
-    """Return (width, depth) of the text encoder."""
-    return _BERT if text.weights else (text.width, text.depth)
+    """Return (width, depth) of the text encoder; of one with weights after `with_text_shape`."""
+    return text.width, text.depth
+
+
+def with_text_shape(settings: PretrainSettings, workspace: Path) -> PretrainSettings:
+    """Return the settings with the width and depth of the text weights, which say nothing of them."""
+    text = settings.model.text
+    if text.weights is None:
+        return settings
+    width, depth = shape_of_weights(text.weights, workspace) or _BERT
+    model = settings.model.model_copy(update={"text": text.model_copy(update={"width": width, "depth": depth})})
+    return settings.model_copy(update={"model": model})
+
+
+def shape_of_weights(weights: str, workspace: Path) -> tuple[int, int] | None:
+    """Return (width, depth) from the config.json of text weights, local or fetched; None where there is none yet."""
+    identifier = hub_id(weights)
+    folder = Path(weights) if identifier is None else workspace / "weights" / folder_name(identifier)
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        known: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        width, depth = known.get("hidden_size", known.get("dim")), known.get("num_hidden_layers", known.get("n_layers"))
+        return int(width), int(depth)  # type: ignore[arg-type]  # None: the TypeError is suppressed
+    return None
+
+
+def text_of_assumed_size(settings: PretrainSettings, workspace: Path) -> str | None:
+    """Return the text weights whose size is assumed, if it is."""
+    weights = settings.model.text.weights
+    return weights if weights is not None and shape_of_weights(weights, workspace) is None else None
 
 
 def image_forward(settings: PretrainSettings, visible: float = 1.0, input_size: int | None = None) -> float:

@@ -21,6 +21,7 @@ from stages.contracts import BLOCKS
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.jobs import Amount, IndexOf, Job, amounts_of, jobs_of, pretraining_job
+from workflow.estimate.operations import text_of_assumed_size, with_text_shape
 from workflow.rule_requests import Request, rule_requests
 
 
@@ -51,9 +52,10 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
     """Return cost key -> measured time / the table's: over all of its jobs, and for the best and the worst job."""
     device = hardware.device
     planned = {(job.stage, job.name): job for job in jobs_of(config, amounts)}
+    workspace = Path(config.workspace)
     ratios: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for journal in journals:
-        job = _job_of(journal, planned)
+        job = _job_of(journal, planned, workspace)
         if job is None or journal.status != "FINISHED" or journal.ended is None:
             continue
         took = (journal.ended - journal.started) / 1000
@@ -71,12 +73,14 @@ def factors(config: Config, amounts: Mapping[str, Amount], journals: Iterable[Jo
     }
 
 
-def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job]) -> Job | None:
+def _job_of(journal: Journal, planned: Mapping[tuple[str, str], Job], workspace: Path) -> Job | None:
     """Return the work that a journal describes; for pre-training by its own settings, which may differ from today's."""
     if journal.stage != "pretrain":
         return planned.get((journal.stage, journal.name))
     settings, studies = settings_of(journal), _metric(journal, "data/studies")  # of its own data_share
-    return pretraining_job(journal.name, settings, studies) if settings is not None and studies else None
+    if settings is None or not studies:
+        return None
+    return pretraining_job(journal.name, with_text_shape(settings, workspace), studies)
 
 
 def settings_of(journal: Journal) -> PretrainSettings | None:
@@ -152,6 +156,7 @@ class RunEstimate:
     amounts: Mapping[str, Amount]
     hardware: Hardware
     stages: list[StageEstimate]
+    assumed: tuple[str, ...] = ()  # text weights that are taken for a BERT-base
 
     @property
     def wall_hours(self) -> Range:
@@ -190,9 +195,10 @@ def estimate(
     by_stage: dict[str, list[Job]] = {}
     for job in jobs_of(config, amounts):
         by_stage.setdefault(job.stage, []).append(job)
-    return RunEstimate(
-        amounts, hardware, [_stage(name, jobs, hardware, corrections, requests) for name, jobs in by_stage.items()]
-    )
+    stages = [_stage(name, jobs, hardware, corrections, requests) for name, jobs in by_stage.items()]
+    trained = [config.settings(PretrainSettings, variant=each) for each in config.compare]
+    assumed = filter(None, (text_of_assumed_size(each, Path(config.workspace)) for each in trained))
+    return RunEstimate(amounts, hardware, stages, tuple(dict.fromkeys(assumed)))
 
 
 def bytes_to_write(config: Config, index_of: IndexOf | None = None) -> float:

@@ -27,7 +27,7 @@ from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
-from workflow.invocation import print_warnings, refuse_left_jobs, sync_command, tracking_environment
+from workflow.invocation import last_words, print_warnings, refuse_left_jobs, sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.measured import all_left_out
 from workflow.rule_requests import MOST, grown
@@ -38,8 +38,10 @@ from workflow.site_profile import (
     refuse_padded_numbers,
     snakemake_layers,
 )
+from workflow.terminal import speak_plainly
 
 STARTED = time.time()
+TERMINAL = speak_plainly(workflow)  # None where Snakemake's own lines stay
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 

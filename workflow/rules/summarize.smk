@@ -70,4 +70,6 @@ rule summarize:
             not_measured="{params.not_measured:q}",
             template="{TEMPLATE:q}",
             quoted="{input.quoted:q}",
+            # the figures are the last words of the run: workflow/invocation.py
+            log='> "$(new_log {log:q})" 2>&1',
         )

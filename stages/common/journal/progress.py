@@ -1,9 +1,12 @@
-"""Progress of a stage: one rewritten line on a terminal, one line per minute in a log, or JSON lines for machines.
+"""Progress of a stage: one rewritten line on a terminal, lines in a log, or JSON lines for machines.
 
     with progress("files", total=len(rows), done=resumed) as report:
         for row in rows:
             ...
             report.advance()                        # or report.at(step, "loss 3.21")
+
+A log has a line after 10 s, then whenever a fifth more time has passed, at least one a minute: what reads the last
+line (workflow/terminal.py) knows how far a short job is, and a long one fills no page.
 
 Everything goes to standard error, and nothing into a result. MLIP_PROGRESS selects the form: `auto` (the default:
 whether standard error is a terminal decides), `line`, `log`, `json` or `off`. A JSON line holds what, done, total, rate
@@ -22,6 +25,7 @@ from typing import SupportsFloat, TextIO
 
 Note = str | Callable[[], str]
 _SECONDS_BETWEEN = {"line": 0.5, "log": 60.0, "json": 60.0}
+_SHORTEST = 5.0  # s between two lines of a log
 _FIRST_LINE = 10.0  # s: a log shows early that work has begun
 
 
@@ -42,7 +46,7 @@ class Progress:
 
     def __post_init__(self) -> None:
         self._first, self._started = self.done, time.monotonic()
-        self._due = self._started + min(_FIRST_LINE, self._pause)
+        self._due = self._started + min(_FIRST_LINE, _SECONDS_BETWEEN.get(self.mode, 60.0))
 
     def advance(self, count: int = 1, note: Note | None = None) -> None:
         """Report that `count` more items are done."""
@@ -68,7 +72,8 @@ class Progress:
 
     @property
     def _pause(self) -> float:
-        return _SECONDS_BETWEEN.get(self.mode, 60.0)
+        most = _SECONDS_BETWEEN.get(self.mode, 60.0)
+        return min(most, max(_SHORTEST, (time.monotonic() - self._started) / 5)) if self.mode == "log" else most
 
     def _write(self, last: bool) -> None:
         seconds = time.monotonic() - self._started

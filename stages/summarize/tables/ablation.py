@@ -62,8 +62,11 @@ def compared_with(tree: ResultsTree) -> str:
 
 def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
     """Return one ablation per data set, retrieval with that of the pre-training; none for a single variant."""
-    if len(inputs.tree.variants) < 2:
-        return []
+    return headlines(inputs, comparisons) if len(inputs.tree.variants) > 1 else []
+
+
+def headlines(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
+    """Return the figures of an ablation of every data set, of a single variant, too."""
     first = compared_with(inputs.tree)
     datasets = dict.fromkeys((*inputs.tree.evaluate_on, inputs.tree.pretrain_on))
     found = [Ablation(each, first, tuple(_measures(inputs, each, first, comparisons))) for each in datasets]

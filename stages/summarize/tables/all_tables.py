@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..inputs import Inputs
 from ..naming import variant_label
-from .ablation import ablation_tables
+from .ablation import ablation_tables, headlines
 from .calibration import calibration_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
@@ -18,8 +18,8 @@ from .quoted import Quotation
 from .retrieval import class_retrieval_tables, retrieval_tables
 from .segmentation import few_shot_segmentation_tables
 from .study import Study, study_tables
-from .table import Table
-from .writers import as_text, write_all
+from .table import NOTHING, Column, Table
+from .writers import TEXT, aligned, as_text, write_all
 
 
 def paper_tables(
@@ -47,6 +47,22 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
     """Write each table in four forms, and the comparisons behind their bold figures."""
     paths = [path for table in tables for path in write_all(folder, table)]
     return [*paths, comparisons.write(folder / "comparisons.csv")]
+
+
+HEADLINE = "headline.txt"  # among the tables: the last words of a run
+
+
+def headline(title: str, inputs: Inputs, comparisons: Comparisons, synthetic: Collection[str]) -> str:
+    """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends."""
+    variants = inputs.tree.variants
+    rows = [["test part of", "measure", *(TEXT.escape(variant_label(inputs, each)) for each in variants)]]
+    for each in headlines(inputs, comparisons):
+        for measure in each.measures:
+            figure = Column(measure.key, measure.header)
+            cells = [TEXT.cell(measure.figures.get(variant, NOTHING), figure) for variant in variants]
+            rows.append([each.dataset, TEXT.escape(measure.header), *cells])
+    marked = f"synthetic patients in {', '.join(synthetic)}; " if synthetic else ""
+    return "\n".join([f"{title} ({marked}brackets: 95 % intervals)", *aligned(rows)]) + "\n"
 
 
 def text_summary(title: str, inputs: Inputs, tables: Sequence[Table], synthetic: Sequence[str], report: Path) -> str:

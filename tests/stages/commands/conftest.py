@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from as_run import as_run
 
 from stages.__main__ import main
 from stages.common.data.prompts import read_prompts
-from stages.config import check
-from stages.config_layers import merged
 from stages.index_inputs.own_folder import read_folder
 from stages.label_images.label_tables import read_labels
 from workflow.doctor.indexes import Indexes
@@ -37,7 +36,7 @@ class Written:
         self.text = path.read_text(encoding="utf-8")
         self.block = yaml.safe_load(self.text)
         ((self.name, self.data),) = self.block["datasets"].items()
-        self.config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), self.block))
+        self.config = as_run(self.block, said)
         self.root = Path(self.data["root"])
         self.prompts = folder / f"{self.name}_prompts.yaml"
 

@@ -8,14 +8,13 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from as_run import as_run
 
 from stages.__main__ import main
 from stages.commands.finding_prompts import finding_names, prompt_file
 from stages.commands.label_guess import Boxes, listed_in
 from stages.commands.table_guess import guess_table
 from stages.common.data.prompts import read_prompts
-from stages.config import check
-from stages.config_layers import merged
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_dataset
 from workflow.doctor.labels import check_labels_of
@@ -90,7 +89,7 @@ def test_every_column_is_found_in_every_format(written, name: str, separator: st
     assert set(found.unused) == {"Row", "PatientAge", "Verlauf"}
 
 
-def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written, tmp_path: Path) -> None:
+def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written, tmp_path: Path, capsys) -> None:
     """As pandas stores 0 and 1 beside blanks: what is guessed are the cells that label_images compares."""
     cells = [None if number % 7 == 0 else float(number % 2) for number in range(NUMBER)]
     path = written(columns() | {"Pleural Effusion": cells}, "t.parquet")
@@ -98,7 +97,7 @@ def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written,
     assert (finding.present, finding.absent) == (("1",), ("0",))
     main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
     block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
-    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    config = as_run(block, capsys.readouterr().out)
     assert check_labels_of(config, "ours", Indexes(config)).status in ("ok", "warning")
 
 
@@ -121,7 +120,7 @@ def test_a_run_takes_what_is_written(
     main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
     said = capsys.readouterr().out
     block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
-    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    config = as_run(block, said)
     has_reports = not {"Befund", "PatientID"} & set(left_out)
     assert config.pretrain_on == ("ours" if has_reports else "mimic_cxr")
     assert check_files(config) == []
@@ -245,7 +244,7 @@ def test_all_columns_of_labels_are_findings_unless_one_is_chosen(written, tmp_pa
     syntax = "`pleural_effusion: {target: Pleural Effusion, boxes: bbox}`, or choose one with --finding"
     assert f"boxes: of which finding? Write it under label_images.findings, e.g. {syntax}" in said
     assert "finding      Edema: present 50 (1); absent 50 (0); uncertain 50 (-1); blank 50" in said
-    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    config = as_run(block, said)
     assert check_files(config) == []
     assert check_labels_of(config, "ours", Indexes(config)).status in ("ok", "warning")
     assert list(read_prompts(tmp_path / "out" / "ours_prompts.yaml", denying=True)) == list(labels["findings"])
@@ -318,7 +317,29 @@ def test_headers_of_another_language_are_configured(written, tmp_path: Path, cap
     main(["new-dataset", str(path), "--output", str(tmp_path / "out")])
     block = yaml.safe_load((tmp_path / "out" / "ours.yaml").read_text())
     assert block["datasets"]["ours"]["split_reports"] == {"language": "german"}
-    assert "headers of german reports" in capsys.readouterr().out
-    config = check(merged(yaml.safe_load((ROOT / "config.yaml").read_text()), block))
+    said = capsys.readouterr().out
+    assert "headers of german reports" in said
+    config = as_run(block, said)
     assert config.settings("split_reports", "ours").language == "german"
     assert guess_table(written(columns()), path.parent).language is None
+
+
+def test_the_size_of_published_segmentation_is_set_where_no_small_model_is_named(
+    written, tmp_path: Path, capsys
+) -> None:
+    """Else it would override that of the small model's file without a word."""
+    path = written(columns())
+    main(["new-dataset", str(path), "--output", str(tmp_path / "small")])
+    said = capsys.readouterr().out
+    text = (tmp_path / "small" / "ours.yaml").read_text()
+    assert "    # dicom_to_arrow: {size: 512}  # pixels, input of the published segmentation; not set, so " in text
+    assert as_run(yaml.safe_load(text), said).settings("dicom_to_arrow", "ours").size == 128
+    assert "measured     retrieval, zero_shot_classification, few_shot_classification, few_shot_segm" in said
+    assert f"Wrote {tmp_path / 'small' / 'ours.yaml'} and ours_prompts.yaml." in said
+    without = {name: cells for name, cells in columns().items() if name != "Befund"}
+    main(["new-dataset", str(written(without)), "--output", str(tmp_path / "whole")])
+    said = capsys.readouterr().out
+    text = (tmp_path / "whole" / "ours.yaml").read_text()
+    assert "      # size: 512  # pixels, input of the published segmentation; it overrides that of any" in text
+    assert as_run(yaml.safe_load(text), said).settings("dicom_to_arrow", "ours").size == 512
+    assert "not measured retrieval: no pairs here" in said

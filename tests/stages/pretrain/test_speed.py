@@ -149,7 +149,7 @@ def test_the_meter_counts_since_the_last_look() -> None:
     assert first["memory/peak_bytes"] > 2**20
     assert meter.look(stalled=0.0, steps_left=3)["speed/pairs_per_second"] == 0
     line = progress_line(20, 40, first | {"loss/total": 1.0, "loss/contrastive": 0.5, "speed/seconds_left": 7260.0})
-    assert "left 2:01 h" in line
+    assert "step     20 of 40  2 h 1 min left  loss 1.0000" in line
     assert "MFU" not in line
     assert "loader stall 0%" in line
 

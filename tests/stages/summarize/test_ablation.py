@@ -1,13 +1,14 @@
 """Table 4: every task of every variant, with the differences that Tables 1 to 3, retrieval and pointing compared."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.tables.ablation import ablation_tables, ablations
-from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.all_tables import headline, paper_tables
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.table import Row, Table
 
@@ -124,3 +125,21 @@ def test_recall_is_not_taken_where_all_candidates_are_counted(tree) -> None:
 def test_one_variant_has_no_table_4(build, tmp_path) -> None:
     inputs = read_inputs(build(tmp_path, ["rsna"], ["mlip"]).layout)
     assert ablation_tables(inputs, Comparisons(50, 0)) == []
+
+
+def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(three, comparisons) -> None:
+    title, header, *rows = headline("MLIP", three, comparisons, ["rsna"]).splitlines()
+    assert title == "MLIP (synthetic patients in rsna; brackets: 95 % intervals)"
+    assert header.split() == ["test", "part", "of", "measure", "mlip", "random", "(untrained)", "clip"]
+    assert max(map(len, rows)) < 140
+    measures = [each for ablation in ablations(three, comparisons) for each in ablation.measures]
+    assert [re.split(r" {2,}", row.strip())[1] for row in rows] == [each.header for each in measures]
+    for row, measure in zip(rows, measures, strict=True):
+        for variant in three.tree.variants:
+            assert f"{measure.figures[variant].value:.3f}".lstrip("0") in row
+
+
+def test_a_run_of_one_variant_ends_with_figures_too(build, tmp_path) -> None:
+    inputs = read_inputs(build(tmp_path, ["rsna"], ["mlip"]).layout)
+    assert ablations(inputs, Comparisons(20, 0)) == []
+    assert "  rsna          zero-shot AUC " in headline("MLIP", inputs, Comparisons(20, 0), [])

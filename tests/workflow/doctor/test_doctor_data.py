@@ -126,14 +126,15 @@ def test_the_command_on_the_demo_and_on_a_fresh_clone(tmp_path: Path) -> None:
     for part in ("config.yaml", "workflow", "stages", "docker", "envs"):
         (tmp_path / part).symlink_to(ROOT / part)
     outcomes = {}
-    for profile in ("workflow/profiles/demo", "workflow/profiles/slurm", "nowhere"):
+    demo, environment = "workflow/profiles/demo", str(Path(sys.executable).parent)
+    for profile, path in ((demo, environment), ("workflow/profiles/slurm", "/nowhere"), ("nowhere", "/nowhere")):
         done = subprocess.run(
             [sys.executable, "-m", "workflow.doctor", "--profile", profile], cwd=tmp_path, capture_output=True,
-            text=True, check=False, env={"PATH": "/nowhere", "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+            text=True, check=False, env={"PATH": path, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
         )  # fmt: skip
         assert not done.stderr, done.stderr
         outcomes[profile] = done.returncode, done.stdout
-    assert outcomes["workflow/profiles/demo"][0] == 0, outcomes
+    assert outcomes[demo][0] == 0, outcomes
     code, text = outcomes["workflow/profiles/slurm"]
     assert code == 1
     for words in ("no sinfo, squeue, sbatch on PATH", "no apptainer on PATH", "data/mimic-cxr: no such folder"):

@@ -211,7 +211,15 @@ def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ou
     assert findings(30, gpus=4)[0] == (
         "error", "optimisation.batch_size 30 of mlip is not divisible by the 4 GPUs of a training"
     )  # fmt: skip
-    assert [status for status, _ in findings(32, gpus=4)] == ["ok"]
+    most = 4 * (studies // 4)
+    assert [status for status, _ in findings(most, gpus=4)] == ["ok"]
+    batch = studies // 2 + 1  # almost half of the studies would stay outside of every epoch
+    assert findings(batch) == [("warning", f"{batch}, of at most {studies} training studies of ours: each epoch has 1 "
+                                           f"steps and leaves out {studies - batch}")]  # fmt: skip
+    config = ours({"pretrain": {"optimisation": {"batch_size": batch}}})
+    [finding] = check_training_studies(config, Indexes(config))
+    best = min(range(batch // 2 + 1, batch + 1), key=lambda size: (studies % size, -size))
+    assert finding.remedy == f"optimisation.batch_size {best} would leave out {studies % best}"
 
 
 def test_the_training_studies_are_those_of_the_run_before_there_is_a_key(ours: Make, tmp_path: Path) -> None:

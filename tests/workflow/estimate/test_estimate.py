@@ -17,9 +17,11 @@ from stages.common.encoders.image import ImageEncoder
 from stages.common.encoders.settings import DualEncoderSettings, ImageEncoderSettings
 from stages.common.errors import InputError
 from stages.config import check
+from stages.config_layers import merged
 from stages.configuration import Config
 from stages.pretrain.contract import PretrainSettings
 from workflow.estimate import jobs, operations
+from workflow.estimate.__main__ import table
 from workflow.estimate.costs import Range, costs
 from workflow.estimate.jobs import Amount, amount_of, pretraining_job
 from workflow.estimate.whole_run import ORDER, Hardware, RunEstimate, estimate, job_seconds
@@ -304,3 +306,26 @@ def test_every_rule_is_estimated_and_every_kind_of_job_is_a_rule(config: Config)
     elsewhere = {"make_phantom", "multi_class_classification"}  # in the demo; with several findings
     assert estimated == rules - {"common", "fetch_weights", *elsewhere}
     assert estimated | elsewhere <= {stage for group in ORDER for stage in group}
+
+
+def test_text_weights_have_the_size_of_their_own_config_where_it_is_here(config: Config, tmp_path: Path) -> None:
+    """MiniLM has 6 layers of 384 channels: 10.6 million weights in them; a BERT-base of 12 of 768 has 85.0 million."""
+    weights = "sentence-transformers/all-MiniLM-L6-v2"
+    own = {"compare": ["mlip"], "split_reports": {"tokenizer": {"weights": weights}},
+           "pretrain": {"model": {"text": {"weights": weights, "width": 128, "depth": 2}}}}  # fmt: skip
+    config = check(merged(config.model_dump(), own))
+    before = estimate(config, CLUSTER, amounts(1000))
+    assert before.assumed == (weights,)
+    assert f"{weights}: its config.json is not here yet, so BERT-base is assumed" in table(before)
+    folder = tmp_path / "weights" / "sentence-transformers--all-MiniLM-L6-v2"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"hidden_size": 384, "num_hidden_layers": 6}')
+    after = estimate(config, CLUSTER, amounts(1000))
+    assert after.assumed == ()
+    settings = config.settings("pretrain", variant="mlip")
+    small, base = (
+        operations.parameters(operations.with_text_shape(settings, each)) for each in (tmp_path, tmp_path / "no")
+    )
+    embeddings = (28_996 + 512 + 512) * (768 - 384)  # word pieces and places; the projection onto 512
+    assert base - small == 12 * (768**2 * 12 - 384**2 * 6) + embeddings
+    assert stage(after, "pretrain").gpu_hours.typical < stage(before, "pretrain").gpu_hours.typical

@@ -1,6 +1,7 @@
 """Progress tells rate and time left in the form that its reader can use, and never harms the work."""
 
 import io
+import itertools
 import json
 
 import pytest
@@ -37,14 +38,18 @@ def work(clock, stream, seconds: int, done: int = 0, total: int = 600) -> None:
             report.advance()
 
 
-def test_a_log_gets_a_line_after_ten_seconds_then_one_a_minute_and_a_last_one(clock):
+def test_a_log_gets_a_line_after_ten_seconds_then_ever_rarer_ones_and_a_last_one(clock):
     stream = io.StringIO()
-    work(clock, stream, 600)
+    work(clock, stream, 3600, total=3600)
     lines = stream.getvalue().splitlines()
-    assert len(lines) == 1 + 9 + 1
-    assert lines[0] == "10 of 600 files (2 %, 1.00/s, 9 min 50 s left)"
-    assert lines[1] == "70 of 600 files (12 %, 1.00/s, 8 min 50 s left)"
-    assert lines[-1] == "600 of 600 files (100 %, 1.00/s, in 10 min 0 s)"
+    assert lines[0] == "10 of 3,600 files (0 %, 1.00/s, 59 min 50 s left)"
+    assert lines[-1] == "3,600 of 3,600 files (100 %, 1.00/s, in 1 h 0 min)"
+    written = [int(line.partition(" of ")[0].replace(",", "")) for line in lines[:-1]]  # one file a second
+    pauses = [after - before for before, after in itertools.pairwise(written)]
+    assert pauses[:4] == [5] * 4
+    assert all(5 <= pause <= max(5, 0.2 * time + 1) for time, pause in zip(written, pauses, strict=False))
+    assert pauses[-1] == 60
+    assert pauses == sorted(pauses)
 
 
 def test_what_an_earlier_run_did_counts_for_no_rate(clock):
@@ -128,5 +133,5 @@ def test_a_note_that_is_a_function_is_called_for_printed_lines_alone(clock):
         for step in range(1, 31):
             clock.now += 1
             report.at(step, lambda step=step: asked.append(step) or f"loss {step}")
-    assert asked == [10, 30]
-    assert [line.split("  ")[-1] for line in stream.getvalue().splitlines()] == ["loss 10", "loss 30"]
+    assert asked == [10, 15, 20, 25, 30, 30]  # the last one when it ends
+    assert [line.split("  ")[-1] for line in stream.getvalue().splitlines()] == [f"loss {step}" for step in asked]
