@@ -61,7 +61,7 @@ def main() -> None:
     model = mlip.load(given.run / "results" / "select_checkpoint" / "mlip" / "checkpoint", device="cpu")
     file = given.run / "phantom" / "rsna" / "stage_2_train_images" / f"{given.image}.dcm"
     figure = draw(model.heatmap(file, given.phrase), *true_boxes(given.run, given.image))
-    figure.savefig(given.output, dpi=130, pil_kwargs={"quality": 88})
+    figure.savefig(given.output, dpi=130, bbox_inches="tight", pad_inches=0.05, pil_kwargs={"quality": 88})
 
 
 if __name__ == "__main__":

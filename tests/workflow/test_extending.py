@@ -1,4 +1,4 @@
-"""The worked examples of docs/operators/extending.md, taken from the page and run; its messages, found in the code."""
+"""The worked examples of docs/operators, taken from the pages and run; their messages, found in the code."""
 
 import gzip
 import json
@@ -34,12 +34,13 @@ from workflow.input_files import check_files
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
-PAGE = (OPERATORS / "extending.md").read_text()
+PAGES = ("own_data", "labels", "public_data", "encoders", "evaluations")
+TEXT = "\n".join((OPERATORS / f"{name}.md").read_text() for name in PAGES)
 
 
 def block(first_line: str) -> str:
     """The example that begins with a line."""
-    (found,) = [text for text in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if text.startswith(first_line)]
+    (found,) = [text for text in re.findall(r"```\w+\n(.*?)```", TEXT, re.DOTALL) if text.startswith(first_line)]
     return found
 
 
@@ -143,6 +144,13 @@ def test_the_encoder_is_built() -> None:
     assert ImageEncoder(image).width == 384
 
 
+def test_a_published_encoder_is_a_variant() -> None:
+    config = check(config_with(block("# published.yaml")))
+    assert config.compare == ["mlip", "mrm"]
+    settings = config.settings("pretrain", variant="mrm")
+    assert (settings.model.image.weights, settings.optimisation.epochs) == ("weights/MRM.pth", 0)
+
+
 @pytest.mark.slow
 def test_seeds_are_trainings() -> None:
     config = check(config_with(block("seeds: [0, 1, 2]")))
@@ -158,7 +166,7 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(block(f"# {name}"))
     (folder / "stages/score_calibration/__init__.py").touch()
-    ((file, line, before),) = re.findall(r"^\| (\S+) \| `(.*)` \| before `(.*)` \|$", PAGE, re.MULTILINE)
+    ((file, line, before),) = re.findall(r"^\| (\S+) \| `(.*)` \| before `(.*)` \|$", TEXT, re.MULTILINE)
     text = (folder / file).read_text()
     assert text.count(before) == 1
     (folder / file).write_text(text.replace(before, f"{line}\n{before}"))
