@@ -41,12 +41,15 @@ def draw(heatmap: mlip.Heatmap, side: int, boxes: list[list[int]]) -> pyplot.Fig
     drawn = overlaid.imshow(values, cmap="inferno", norm=scale, alpha=np.clip(scale(values), 0, 1) ** 1.5 * 0.6)
     overlaid.contour(values, [_TOP * values.max()], colors="white", linewidths=1.2)
     for x, y, width, height in boxes:
-        overlaid.add_patch(Rectangle((x, y), width, height, fill=False, edgecolor="cyan", linestyle="--", linewidth=1.4))
+        overlaid.add_patch(
+            Rectangle((x, y), width, height, fill=False, edgecolor="cyan", linestyle="--", linewidth=1.4)
+        )
     overlaid.set_title(f"“{heatmap.phrase}”", fontsize=10)
     bar = figure.colorbar(drawn, ax=overlaid, fraction=0.045, pad=0.02)
     bar.set_label("cosine of patch and phrase, less the mean patch's", fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
     return figure
 
 

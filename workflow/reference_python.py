@@ -8,7 +8,10 @@ from pathlib import Path
 import stages
 
 DECISIONS = Path(__file__).resolve().parents[1] / "docs" / "decisions"
-_ORDER = ("load", "Model", "Heatmap", "Reading", "read_radiograph", "SquareImage", "split_report", "Sentence", "InputError")
+_ORDER = (
+    *("load", "Model", "Heatmap", "Reading"),
+    *("read_radiograph", "SquareImage", "split_report", "Sentence", "InputError"),
+)
 
 
 def python_page() -> str:
@@ -17,8 +20,8 @@ def python_page() -> str:
         raise ValueError(f"names without a place on the page: {set(_ORDER) ^ set(stages.__all__)}")
     parts = [
         "# Python\n",
-        "`import mlip` costs nothing: each name is imported on first use. [Examples](../operators/checkpoint.md). A wrong value is an `InputError` of "
-        "one line that names the argument.\n",
+        "`import mlip` costs nothing: each name is imported on first use. [Examples](../operators/checkpoint.md). "
+        "A wrong value is an `InputError` of one line that names the argument.\n",
     ]
     for name in _ORDER:
         value = getattr(stages, name)
@@ -43,15 +46,19 @@ def _described(name: str, value: object) -> list[str]:
 
 
 def _signature(value: object) -> str:
-    """Return the arguments with their defaults; what each accepts is in the docstring, since its annotation is a check."""
+    """Return the arguments with their defaults, without annotations: those of the API are checks, not words."""
     arguments = inspect.signature(value).parameters.values()  # type: ignore[arg-type] # a function or class
-    shown = (each.name if each.default is each.empty else f"{each.name}={each.default!r}" for each in arguments)
+    shown = (each.name if each.default is each.empty else f"{each.name}={_default(each.default)}" for each in arguments)
     return f"({', '.join(each for each in shown if each != 'self')})"
+
+
+def _default(value: object) -> str:
+    return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
 def decisions_page() -> str:
     """List the decision records by their titles."""
-    lines = ["# Decisions\n", "Why the design is as it is: one page each, with what was considered and what would change it.\n"]
+    lines = ["# Decisions\n", "Why the design is as it is: what was considered, and what would change it.\n"]
     for path in sorted(DECISIONS.glob("*.md")):
         title = path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
         lines.append(f"- [{title}](../decisions/{path.name})")

@@ -1,7 +1,7 @@
 """What the documentation's site shows beyond docs/*.md, as a hook of MkDocs (mkdocs.yml).
 
-Pages at the top of the repository (CONTRIBUTING.md and others) become pages of the site. A notebook becomes a page with its outputs. A
-link to another file of the repository leads to a copy of it as text, so that the site is complete without a network.
+Pages at the top of the repository (CONTRIBUTING.md and others) become pages of the site. A notebook becomes a page with
+its outputs. A link to another file of the repository leads to a copy of it as text: the site is complete by itself.
 """
 
 import json
@@ -58,7 +58,8 @@ def notebook_page(notebook: dict[str, Any], name: str) -> str:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             if "image/png" in data:
-                parts.append(f'<img alt="Output of the cell above" src="data:image/png;base64,{"".join(data["image/png"]).strip()}">')
+                picture = "".join(data["image/png"]).strip()
+                parts.append(f'<img alt="Output of the cell above" src="data:image/png;base64,{picture}">')
             elif text := "".join(output.get("text", data.get("text/plain", ""))).rstrip():
                 parts.append(f"```text\n{text}\n```")
     title, *rest = parts[0].split("\n", 1)

@@ -103,7 +103,8 @@ def test_the_notebook_runs(installed, exported) -> None:
     program = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
     [default] = re.findall(r'^CHECKPOINT = "(.*?)"', program, re.MULTILINE)
     program = program.replace(f'"{default}"', f'"{exported.checkpoint}"')
-    (installed.folder / "notebook.py").write_text(f"{program}\nprint(len(ranks), ranks.min(), ranks.max(), auc, len(hits))")
+    program += "\nprint(len(ranks), ranks.min(), ranks.max(), auc, len(hits))"
+    (installed.folder / "notebook.py").write_text(program)
     done = installed.run("python", "notebook.py")
     assert done.returncode == 0, done.stderr[-3000:]
     queries, first, last, auc, pointed = map(float, done.stdout.splitlines()[-1].split())

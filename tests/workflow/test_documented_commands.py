@@ -1,7 +1,7 @@
 """Every command that a page names exists: programs, options, targets of make, profiles and files of the repository.
 
-A line that no entry of PROGRAMS knows fails, so that a new page cannot name what nobody checked. What the commands do is the
-matter of other tests: of the examples (test_extending.py), of the demo (test_demo_learns.py), of the package (tests/package).
+A line that no entry of PROGRAMS knows fails, so that a new page cannot name what nobody checked. What the commands do
+is the matter of other tests: of the examples (test_extending.py), the demo (test_demo_learns.py), the package.
 """
 
 import functools
@@ -19,11 +19,22 @@ import pytest
 from stages.__main__ import stages
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted((ROOT / "docs").rglob("*.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")] + sorted(
+    (ROOT / "docs").rglob("*.md")
+)
 SHELL = ("", "bash", "sh", "console")
 STARTS = ("make ", "mlip ", "python ", "python3 ", "snakemake ", "pip ", ".venv/bin/")
 PLACEHOLDER = re.compile(r"[A-Z][A-Z_]+\b|<.*>|\.\.\.|^[xX]$|stages\.[xX]$")
-WRITTEN = ("runs/", "data/", "/data/", "containers/", "docker/images.lock.yaml", ".venv", "weights/")  # by the user, or by commands
+# By the user, or by commands
+WRITTEN = (
+    "runs/",
+    "data/",
+    "/data/",
+    "containers/",
+    "docker/images.lock.yaml",
+    ".venv",
+    "weights/",
+)  # by the user, or by commands
 
 
 def commands_of(page: Path) -> list[str]:
@@ -34,7 +45,10 @@ def commands_of(page: Path) -> list[str]:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     indented = [line.strip() for line in re.findall(r"^    (\S.*(?:\n        \S.*)*)", prose, re.MULTILINE)]
     inline = re.findall(r"`([^`\n]+)`", prose)
-    found = [*fenced, *(line for line in (*indented, *inline) if line.startswith(STARTS) and "−" not in line)]
+    found = [
+        *fenced,
+        *(line for line in (*indented, *inline) if line.startswith(STARTS) and "\N{MINUS SIGN}" not in line),
+    ]
     return [line for line in found if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -43,7 +57,7 @@ def _joined(block: str) -> str:
 
 
 def simple_commands(line: str) -> Iterator[list[str]]:
-    """The words of each command of a line: those between &&, ; and |, without comments and brackets of what is optional."""
+    """The words of each command of a line: those between &&, ; and |, without comments and brackets."""
     words: list[str] = []
     lexer = shlex.shlex(re.sub(r"\s\[(\S+)\]", r" \1", line), posix=True, punctuation_chars="&;|")
     lexer.whitespace_split = True
@@ -61,7 +75,12 @@ def check_files(words: list[str]) -> None:
     tops = {each.name for each in ROOT.iterdir()}
     for word in words:
         path = word.rpartition("=")[2]
-        if Path(path).parts[:1] and Path(path).parts[0] in tops and not path.startswith(WRITTEN) and not PLACEHOLDER.search(path):
+        if (
+            Path(path).parts[:1]
+            and Path(path).parts[0] in tops
+            and not path.startswith(WRITTEN)
+            and not PLACEHOLDER.search(path)
+        ):
             assert (ROOT / path).exists(), f"no file {path}"
 
 
@@ -85,8 +104,8 @@ def check_options(words: list[str], text: str) -> None:
 def check_make(words: list[str]) -> None:
     """Make knows the targets and would run them, with the variables that are given."""
     arguments = [re.sub(r"=.*[A-Z]{4,}.*", "=x", word) for word in words]
-    given = {"STUDY": "epsilon", "CSV": "x", "ADVISORIES": "x"} if set(words) & {"study", "new-dataset", "audit"} else {}
-    done = subprocess.run(["make", "--dry-run", *arguments, *(f"{k}={v}" for k, v in given.items())], cwd=ROOT,
+    required = {"CSV": "x", "ADVISORIES": "x"} if set(words) & {"new-dataset", "audit"} else {}
+    done = subprocess.run(["make", "--dry-run", *arguments, *(f"{k}={v}" for k, v in required.items())], cwd=ROOT,
                           capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
     assert done.returncode == 0, done.stderr
     known = set(re.findall(r"\$[({](?:if \$[({])?([A-Z]+)", (ROOT / "Makefile").read_text())) | {"PYTHON"}
@@ -101,7 +120,7 @@ def check_mlip(words: list[str]) -> None:
 
 
 def check_python(words: list[str]) -> None:
-    """The module exists and has the options; those of a benchmark are looked for in its text, since imports take seconds."""
+    """The module exists and has the options; a benchmark's are looked for in its text, since imports take seconds."""
     if words[:1] != ["-m"] or PLACEHOLDER.search(words[1]):
         return
     module, *rest = words[1:]
@@ -120,11 +139,19 @@ def check_snakemake(words: list[str]) -> None:
     given = [] if given in (["--configfile"], ["--config"]) else given  # the option, named in a sentence
     given = [re.sub(r"=FOLDER|=DIR", "=x", word) for word in given]
     profile = given[given.index("--profile") + 1] if "--profile" in given else None
-    assert profile is None or (ROOT / profile / "config.yaml").is_file() or (ROOT / "workflow/profiles" / profile).is_dir()
+    assert (
+        profile is None or (ROOT / profile / "config.yaml").is_file() or (ROOT / "workflow/profiles" / profile).is_dir()
+    )
     try:
         parse_args(given)
     except SystemExit as ended:
         pytest.fail(f"Snakemake refuses {given} ({ended})")
+
+
+def check_mlflow(words: list[str]) -> None:
+    """MLflow has the command and the options."""
+    command = [word for word in words if re.fullmatch(r"[a-z-]+", word)][:2]
+    check_options(words, help_of("-m", "mlflow", *(command if command[:1] == ["models"] else command[:1])))
 
 
 def check_pip(words: list[str]) -> None:
@@ -135,14 +162,19 @@ def check_nothing(words: list[str]) -> None:
     """A program of the shell, of the site or of another project: only its files are checked."""
 
 
+OTHERS = (
+    *("source", "cd", "git", "$EDITOR", "mkdir", "cp", "for", "do", "done", "export"),
+    *("pre-commit", "curl", "docker", "podman"),
+)
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "make": check_make,
     "mlip": check_mlip,
     "python": check_python,
     "snakemake": check_snakemake,
     "pip": check_pip,
-    **dict.fromkeys(("source", "cd", "git", "$EDITOR", "mkdir", "cp", "for", "do", "done", "export", "pre-commit"), check_nothing),
-}  # fmt: skip
+    "mlflow": check_mlflow,
+    **dict.fromkeys(OTHERS, check_nothing),
+}
 
 
 def test_there_are_commands_and_all_kinds_of_them() -> None:
@@ -158,6 +190,11 @@ def name_of(program: str) -> str:
     return program.removeprefix(".venv/bin/").replace("python3", "python")
 
 
+def check_command(program: str, words: list[str]) -> None:
+    check_files(words)
+    PROGRAMS[name_of(program)](words)
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if commands_of(page)], ids=lambda page: page.name)
 def test_commands_of_a_page_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
@@ -165,18 +202,21 @@ def test_commands_of_a_page_exist(page: Path, monkeypatch: pytest.MonkeyPatch) -
     for line in commands_of(page):
         for program, *words in simple_commands(line):
             try:
-                check_files(words)
-                PROGRAMS[name_of(program)](words)
+                check_command(program, words)
             except (AssertionError, KeyError) as error:
                 pytest.fail(f"{line}\n{type(error).__name__}: {error}")
 
 
-@pytest.mark.parametrize("line", ["make no-such-target", "mlip predict --no-such-option", "mlip no-such-command", "python -m workflow.nothing",
-                                  "snakemake --no-such-option", "snakemake --profile workflow/profiles/nothing", "make doctor NO=1",
-                                  "python -m workflow.doctor --nothing", "source docs/nothing.md", "no-such-program"])  # fmt: skip
+WRONG = (
+    *("make no-such-target", "make doctor NO=1", "mlip no-such-command", "mlip predict --no-such-option"),
+    *("python -m workflow.nothing", "python -m workflow.doctor --nothing", "snakemake --no-such-option"),
+    *("snakemake --profile workflow/profiles/nothing", "source docs/nothing.md", "no-such-program"),
+)
+
+
+@pytest.mark.parametrize("line", WRONG)
 def test_a_command_that_does_not_exist_is_found(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     [[program, *words]] = simple_commands(line)
     with pytest.raises((AssertionError, KeyError, pytest.fail.Exception)):
-        check_files(words)
-        PROGRAMS[name_of(program)](words)
+        check_command(program, words)

@@ -245,6 +245,19 @@ def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
         check(merged(shipped, merged(overlay, same)))
 
 
+def test_patients_of_rsna_are_read_off_the_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "rsna-pneumonia").mkdir(parents=True)
+    mapping = [
+        {"subset_img_id": "aa", "img_id": "00000013_005.png"},
+        {"subset_img_id": "bb", "img_id": "00000013_026.png"},
+    ]
+    Path("pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(mapping))
+    subprocess.run([sys.executable, "-c", block("# rsna_patients.py")], check=True)
+    written = Path("data/rsna-pneumonia/patients.csv").read_text().splitlines()
+    assert written == ["image_id,patient_id", "aa,00000013", "bb,00000013"]
+
+
 def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = check(config_with(block("# ms_cxr.yaml")))
     assert config.measured_on("phrase_grounding") == ["ms_cxr"]
