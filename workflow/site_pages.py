@@ -42,7 +42,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         if not target.exists():
             return match[0]  # MkDocs says so
         if target.is_dir():
-            return f"{text[1:-1]} (`{os.path.relpath(target, ROOT)}/`)"
+            words, path = text[1:-1], os.path.relpath(target, ROOT)
+            return words if path in words else f"{words} (`{path}/`)"
         relative = os.path.relpath(_place(target), Path(page.file.src_uri).parent)
         return f"{text}({relative.removesuffix('.ipynb') + '.md' if relative.endswith('.ipynb') else relative}{anchor})"
 
