@@ -123,12 +123,12 @@ def check_python(words: list[str]) -> None:
     """The module exists and has the options; a benchmark's are looked for in its text, since imports take seconds."""
     if words[:1] != ["-m"] or PLACEHOLDER.search(words[1]):
         return
-    module, *rest = words[1:]
+    module, *rest = (word for word in words[1:] if word != "--help")
     assert importlib.util.find_spec(module), f"no module {module}"
     if module.startswith("benchmarks."):
         check_options(rest, (ROOT / f"{module.replace('.', '/')}.py").read_text())
     elif module.startswith(("stages.", "workflow.")):
-        check_options([word for word in rest if word != "--help"], help_of("-m", module))
+        check_options(rest, help_of("-m", module))
 
 
 def check_snakemake(words: list[str]) -> None:
