@@ -4,7 +4,7 @@ BIN := .venv/bin
 PORT ?= 5000
 
 .PHONY: demo test test-all test-model test-cluster test-cluster-faults environment lint format lock new-dataset doctor estimate study \
-	audit images release reference dag sync ui why clean
+	audit images release reference docs dag sync ui why clean
 
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
@@ -95,7 +95,12 @@ release: demo
 reference: environment
 	$(BIN)/python -m workflow.reference
 
-# Draw the DAG of the rules for the README; needs graphviz.
+# Build the documentation as a site in site/, which is read without a server or a network. Fails on a broken link or anchor.
+docs: environment
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "The documentation: $(CURDIR)/site/index.html"
+
+# Draw the DAG of the rules for docs/stages.md; needs graphviz.
 dag: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo --forceall --rulegraph dot | dot -Tsvg -o docs/dag.svg
 

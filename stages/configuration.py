@@ -17,7 +17,7 @@ from .common.encoders.settings import EncoderPrecision
 from .common.errors import InputError
 from .common.files.archives import is_archive
 from .common.replicates import Replicate
-from .common.settings import Device, FolderPath, Model, Name, Settings, UniqueList, did_you_mean
+from .common.settings import Device, Model, Name, Settings, UniqueList, WorkspacePath, did_you_mean
 from .common.templates import filled, slots_in
 from .config_layers import merged
 from .contracts import BLOCKS, EVALUATIONS, JOBS, needs_of
@@ -111,7 +111,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
     register_models: bool = Field(
         True, description="upload chosen models to MLflow's registry; false: no weights go to MLflow. Reruns nothing"
     )
-    workspace: FolderPath = Field(pattern=r"^[^.]", description="root folder of all outputs, as `root` below")
+    workspace: WorkspacePath = Field(min_length=1, description="root folder of all outputs, as `root` below")
     sample_root: str | None = Field(None, description="data folder of the profile `sample`")
     device: Device = Field("auto", description="where torch computes; auto: a GPU if present")
     encoder_precision: EncoderPrecision = Field(

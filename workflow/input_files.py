@@ -130,7 +130,7 @@ def _check_sets(settings: PhraseGroundingSettings, prompts: Mapping[str, Finding
 
 def _prompts_of(prompts: str, stage: str, denying: bool) -> dict[str, FindingPrompts]:
     """Read a prompt file as its stage will. Raises InputError with every mistake."""
-    path = CHECKOUT / prompts
+    path = Path(prompts) if Path.cwd() == CHECKOUT else CHECKOUT / prompts  # as it was given, in errors
     if not path.is_file():
         raise InputError(f"no file {path}", f"write an absolute path, or one relative to the checkout, {CHECKOUT}")
     read = read_prompts(path, denying=denying)

@@ -26,6 +26,8 @@ from stages.configuration import Config, Dataset
 from stages.contracts import BLOCKS, JOBS
 from stages.distribution import distributions, read_distribution
 
+from .reference_python import decisions_page, python_page
+
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 GENERATED = "<!-- Written by `make reference` from contracts and settings: do not edit. -->\n"
 _SIDE = 256  # of the example of a schema that depends on a size
@@ -36,7 +38,8 @@ _LINE = 110  # characters of a line of YAML
 def pages() -> dict[str, str]:
     """Return the text of every page by its file name."""
     return {"settings.md": settings_page(), "files.md": files_page(), "commands.md": commands_page(),
-            "distributions.md": distributions_page()}  # fmt: skip
+            "distributions.md": distributions_page(), "api.md": GENERATED + python_page(),
+            "decisions.md": GENERATED + decisions_page()}  # fmt: skip
 
 
 # ---- settings

@@ -24,7 +24,7 @@ _EXAMPLES = "Default"  # the experiment that MLflow makes by itself
 
 def store_of(workspace: Path) -> str:
     """Return the URI of a workspace's store. Raises InputError where there is none, and creates nothing."""
-    path = workspace.resolve() / "mlflow.db"
+    path = workspace / "mlflow.db"
     if not path.is_file():
         known = sorted(str(each.parent) for each in workspace.parent.glob("*/mlflow.db"))
         there = f"; there are {', '.join(known)}" if known else ""
@@ -32,7 +32,7 @@ def store_of(workspace: Path) -> str:
             f"{path}: no such store of MLflow{there}",
             remedy="correct WORKSPACE, or fill the store from the journals: make sync WORKSPACE=FOLDER",
         )
-    return f"sqlite:///{path}"
+    return f"sqlite:///{path.resolve()}"
 
 
 def pages(store: str, address: str) -> dict[str, str]:

@@ -40,5 +40,16 @@ def run(command: str, arguments: Sequence[str], checkout: Path) -> NoReturn:
     search_path = os.pathsep.join(filter(None, [str(checkout), path]))
     environment = os.environ | {"PYTHONPATH": search_path, PROGRAM: f"mlip {command}"}
     if command not in _IN_PLACE:
+        arguments = _with_files_of_here(arguments)
         os.chdir(checkout)
     os.execve(sys.executable, [sys.executable, "-P", "-m", f"workflow.{command}", *arguments], environment)  # noqa: S606
+
+
+def _with_files_of_here(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with files behind --configfile that exist in the current folder as absolute paths."""
+    found, are_files = [], False
+    for word in arguments:
+        if word.startswith("-"):
+            are_files = word in ("--configfile", "--configfiles")
+        found.append(str(Path(word).absolute()) if are_files and Path(word).is_file() else word)
+    return found

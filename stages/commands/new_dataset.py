@@ -11,6 +11,7 @@ import unicodedata
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,9 @@ def main(arguments: Namespace) -> None:
     """Write both files, and print what was read and what comes next."""
     from .column_names import given_columns  # a table library, which --help does not need
 
-    table = arguments.table.absolute()
-    guess, root = _guessed(table, arguments.root, arguments.finding, given_columns(arguments.column))
+    guess, root = _guessed(arguments.table, arguments.root, arguments.finding, given_columns(arguments.column))
+    table, root = arguments.table.absolute(), root.absolute()  # only now: errors name them as they were given
+    guess = replace(guess, images=replace(guess.images, folder=guess.images.folder.absolute()))
     labels = _chosen(guess, arguments.finding, arguments.table)
     plain = unicodedata.normalize("NFKD", root.name).encode("ascii", "ignore").decode()
     name = arguments.name or re.sub(r"[^A-Za-z0-9_.-]+", "_", plain).strip("_.-") or "ours"
@@ -77,15 +79,16 @@ def _guessed(
     """Return what the table holds, and the root: the table's folder, or that above, which CheXpert's paths begin in."""
     from .table_guess import guess_table
 
-    first = (root or table.parent).absolute()
+    first = root or table.parent
+    above = first.absolute().parent
     try:
         return guess_table(table, first, finding, given), first
     except InputError:
         if root is None and table.is_file():
             with suppress(InputError):
-                guess = guess_table(table, first.parent, finding, given)
-                if guess.images.folder == first.parent and not guess.images.by_name:
-                    return guess, first.parent
+                guess = guess_table(table, above, finding, given)
+                if guess.images.folder == above and not guess.images.by_name:
+                    return guess, above
         raise
 
 

@@ -36,6 +36,12 @@ def checked_path(path: str) -> str:
     return path
 
 
+def _begins_with_no_dot(path: str) -> str:
+    if path.startswith("."):
+        raise ValueError("begins with a dot: write an absolute path, or a folder below the checkout")
+    return path
+
+
 def _without_repeats(values: list[Any]) -> list[Any]:
     for value in values:
         if values.count(value) > 1:
@@ -51,6 +57,7 @@ Precision = Literal["fp32", "tf32", "bf16"]
 Item = TypeVar("Item")
 Name = Annotated[str, AfterValidator(_checked_name)]  # it becomes a folder, a wildcard and a word of a command line
 FolderPath = Annotated[str, AfterValidator(checked_path)]
+WorkspacePath = Annotated[FolderPath, AfterValidator(_begins_with_no_dot)]
 UniqueList = Annotated[list[Item], AfterValidator(_without_repeats)]  # a set whose order is that of tables
 
 

@@ -79,14 +79,40 @@ def test_every_function_answers_as_in_the_checkout(installed, exported) -> None:
     assert error.startswith("nowhere: not a model: inference.json is missing")
 
 
-def test_the_lines_of_the_readme_run(installed, exported) -> None:
-    [program] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    for name, path in (("runs/main/results/select_checkpoint/mlip/checkpoint", exported.checkpoint),
+@pytest.mark.parametrize(
+    ("page", "workspace", "said"),
+    [("README.md", "runs/demo", "{'pneumothorax': "), ("docs/operators/checkpoint.md", "runs/main", "(1, 2)")],
+)
+def test_the_lines_of_a_page_run(installed, exported, page, workspace, said) -> None:
+    [program] = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    for name, path in ((f"{workspace}/results/select_checkpoint/mlip/checkpoint", exported.checkpoint),
                        ("image.dcm", exported.radiograph)):  # fmt: skip
+        assert f'"{name}"' in program
         program = program.replace(f'"{name}"', f'"{path}"')
-    (installed.folder / "readme.py").write_text(f"{program}print(cosines.shape)")
-    done = installed.run("python", "readme.py")
-    assert done.stdout.splitlines()[-1:] == ["(1, 2)"], done.stderr[-3000:]
+    (installed.folder / "page.py").write_text(f"{program}print(cosines.shape)" if "cosines" in program else program)
+    (installed.folder / "heatmap.png").unlink(missing_ok=True)
+    done = installed.run("python", "page.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1].startswith(said)
+    assert (installed.folder / "heatmap.png").is_file()
+
+
+def test_the_notebook_runs(installed, exported) -> None:
+    """Its cells in order, as one program, on a checkpoint with random weights: figures are of their kind, not good."""
+    notebook = json.loads((ROOT / "docs" / "tutorial" / "checkpoint.ipynb").read_text())
+    program = "\n".join("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
+    [default] = re.findall(r'^CHECKPOINT = "(.*?)"', program, re.MULTILINE)
+    program = program.replace(f'"{default}"', f'"{exported.checkpoint}"')
+    program += "\nprint(len(ranks), ranks.min(), ranks.max(), auc, len(hits))"
+    (installed.folder / "notebook.py").write_text(program)
+    done = installed.run("python", "notebook.py")
+    assert done.returncode == 0, done.stderr[-3000:]
+    queries, first, last, auc, pointed = map(float, done.stdout.splitlines()[-1].split())
+    assert queries >= 40
+    assert 1 <= first <= last <= queries
+    assert 0 <= auc <= 1
+    assert pointed == 4
+    assert (installed.folder / "runs" / "notebook" / "heatmap.png").is_file()
 
 
 def test_predict_embed_and_split_report_run(installed, exported) -> None:

@@ -1,4 +1,4 @@
-"""The worked examples of docs/operators/extending.md, taken from the page and run; its messages, found in the code."""
+"""The worked examples of docs/operators, taken from the pages and run; their messages, found in the code."""
 
 import gzip
 import json
@@ -34,12 +34,13 @@ from workflow.input_files import check_files
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATORS = ROOT / "docs" / "operators"
-PAGE = (OPERATORS / "extending.md").read_text()
+PAGES = ("own_data", "labels", "public_data", "encoders", "evaluations")
+TEXT = "\n".join((OPERATORS / f"{name}.md").read_text() for name in PAGES)
 
 
 def block(first_line: str) -> str:
     """The example that begins with a line."""
-    (found,) = [text for text in re.findall(r"```\w+\n(.*?)```", PAGE, re.DOTALL) if text.startswith(first_line)]
+    (found,) = [text for text in re.findall(r"```\w+\n(.*?)```", TEXT, re.DOTALL) if text.startswith(first_line)]
     return found
 
 
@@ -143,6 +144,13 @@ def test_the_encoder_is_built() -> None:
     assert ImageEncoder(image).width == 384
 
 
+def test_a_published_encoder_is_a_variant() -> None:
+    config = check(config_with(block("# published.yaml")))
+    assert config.compare == ["mlip", "mrm"]
+    settings = config.settings("pretrain", variant="mrm")
+    assert (settings.model.image.weights, settings.optimisation.epochs) == ("weights/MRM.pth", 0)
+
+
 @pytest.mark.slow
 def test_seeds_are_trainings() -> None:
     config = check(config_with(block("seeds: [0, 1, 2]")))
@@ -158,7 +166,7 @@ def test_the_evaluation_runs_and_nothing_else_does(finished_run, tmp_path: Path)
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(block(f"# {name}"))
     (folder / "stages/score_calibration/__init__.py").touch()
-    ((file, line, before),) = re.findall(r"^\| (\S+) \| `(.*)` \| before `(.*)` \|$", PAGE, re.MULTILINE)
+    ((file, line, before),) = re.findall(r"^\| (\S+) \| `(.*)` \| before `(.*)` \|$", TEXT, re.MULTILINE)
     text = (folder / file).read_text()
     assert text.count(before) == 1
     (folder / file).write_text(text.replace(before, f"{line}\n{before}"))
@@ -235,6 +243,19 @@ def test_chexpert_5x200_is_drawn_as_published_and_alone() -> None:
     same = {"datasets": {"mimic_cxr": {"root": "data/chexpert"}}}
     with pytest.raises(InputError, match="part: all, but pre-training reads patients of chexpert"):
         check(merged(shipped, merged(overlay, same)))
+
+
+def test_patients_of_rsna_are_read_off_the_mapping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "rsna-pneumonia").mkdir(parents=True)
+    mapping = [
+        {"subset_img_id": "aa", "img_id": "00000013_005.png"},
+        {"subset_img_id": "bb", "img_id": "00000013_026.png"},
+    ]
+    Path("pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(mapping))
+    subprocess.run([sys.executable, "-c", block("# rsna_patients.py")], check=True)
+    written = Path("data/rsna-pneumonia/patients.csv").read_text().splitlines()
+    assert written == ["image_id,patient_id", "aa,00000013", "bb,00000013"]
 
 
 def test_ms_cxr_is_grounded_and_its_patients_are_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_a_set_that_names_places_in_some_sentences_only_cannot_be_grounded(promp
 def test_a_path_that_is_no_file_names_the_key_and_what_it_is_relative_to(path: str) -> None:
     (line,) = lines({"datasets": {"siim": {ZERO_SHOT: {"prompts": path}}}})
     assert line == (
-        f"datasets.siim.zero_shot_classification.prompts: no file {ROOT / path}; write an absolute path, or one "
+        f"datasets.siim.zero_shot_classification.prompts: no file {path}; write an absolute path, or one "
         f"relative to the checkout, {ROOT}"
     )
 

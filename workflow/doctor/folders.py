@@ -107,7 +107,6 @@ def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
 
 def existing(folder: Path) -> Path:
     """Return the folder, or the nearest existing one above it."""
-    folder = folder.absolute()
     while not folder.exists():
         folder = folder.parent
-    return folder
+    return folder.absolute() if folder == Path() else folder

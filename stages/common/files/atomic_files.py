@@ -157,7 +157,8 @@ def check_writable(path: Path, folder: bool = False) -> None:
     while not os.path.lexists(place):
         place = place.parent
     if not os.path.isdir(place):  # noqa: PTH112
-        raise InputError(f"{path}: {place} is no folder", remedy="name another path, or move that file")
+        shown = place if path.is_absolute() else os.path.relpath(place)
+        raise InputError(f"{path}: {shown} is no folder", remedy="name another path, or move that file")
     probe = place / _temporary_name(path.absolute())
     try:
         for name in path.absolute().relative_to(place).parts:  # names of folders that are not there yet, too

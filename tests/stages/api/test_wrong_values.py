@@ -275,7 +275,7 @@ def test_a_long_value_is_shortened() -> None:
         ("", "output: empty text; give a path"),
         ("folder.png", "folder.png: is a folder; name a file"),
         ("x\0.png", r"x\x00.png: cannot be written (embedded null byte); name another file"),
-        ("file/x.png", "file/x.png: {folder}/file is no folder; name another path, or move that file"),
+        ("file/x.png", "file/x.png: file is no folder; name another path, or move that file"),
         ("/proc/x.png", "/proc/x.png: cannot be written ("),
         (f"{'x' * 300}.png", f"{'x' * 300}.png: cannot be written (File name too long); name a shorter path"),
         (f"new/{'x' * 300}/x.png", f"new/{'x' * 300}/x.png: cannot be written (File name too long)"),
