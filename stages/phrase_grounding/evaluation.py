@@ -160,7 +160,7 @@ def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
         run.log_metrics({f"test/{measure}/{name}{behind}": figures["heatmap"].value
                          for name, own in each.sets.items() for measure, figures in own.figures.items()
                          if figures["heatmap"] is not None})  # fmt: skip
-    run.log_metric("test/hit_rate", mean.value)
+    run.log_figures({"hit_rate": mean})
 
 
 def locate_findings(

@@ -1,7 +1,7 @@
 """Groups below a call of the workflow: the stages of one variant on one data set, or those that prepare a data set.
 
-A group is shown where it has two stages or more. It belongs to one call: what a later call replaces stays in the group
-of the earlier one, as with the stages themselves.
+A group is shown where it has two stages or more; a stage that was tried twice is one. It belongs to one call: what a
+later call replaces stays in the group of the earlier one, as with the stages themselves.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,6 +52,10 @@ class Group:
         return digest_of(["group", self.call.identifier, self.place.variant, self.place.dataset])
 
 
+def _stage(run: Execution) -> tuple[str, str]:
+    return run.stage, run.name
+
+
 def groups_of(calls: Sequence[Invocation], parents: Mapping[str, str]) -> list[Group]:
     """Return the groups below each call; `parents` holds the call's key for each execution's key."""
     found = []
@@ -60,7 +64,11 @@ def groups_of(calls: Sequence[Invocation], parents: Mapping[str, str]) -> list[G
         for run in call.members:
             if parents[run.key] == call.key and (place := Place.of(run)):
                 places.setdefault(place, []).append(run)
-        found += [Group(call, place, tuple(runs)) for place, runs in places.items() if len(runs) > 1]
+        found += [
+            Group(call, place, tuple(runs))
+            for place, runs in places.items()
+            if len({_stage(each) for each in runs}) > 1
+        ]
     return found
 
 
