@@ -147,7 +147,8 @@ def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str
         version = str(made.version)
     else:
         version = str(held.version)
-        if not held.description or held.tags.get(_DESCRIBED) == digest_of(held.description):
+        ours = held.description in (None, "", _words(model.decision))  # the last: of an earlier version of MLIP
+        if ours or held.tags.get(_DESCRIBED) == digest_of(held.description):
             if held.description != description:
                 client.update_model_version(model.name, version, description)
         else:
@@ -174,7 +175,7 @@ def _tags(model: ChosenModel) -> dict[str, str]:
 def _description(model: ChosenModel) -> str:
     """Return Markdown for the page of a version: the decision, the headline figures, the model card."""
     ends = tuple(f"/{column.removeprefix(_TEST)}" for column in COLUMNS)
-    rows = [f"| {key} | {value} |" for key, value in model.figures.items() if key.endswith(ends)]
+    rows = [f"| {key} | {value} |" for key, value in sorted(model.figures.items()) if key.endswith(ends)]
     table = "\n".join(["| measured on test data | value (95 % interval) |", "|---|---|", *rows]) if rows else ""
     text = "\n\n".join(filter(None, [_words(model.decision), table, model.card]))
     return shortened(text, _DESCRIPTION_LENGTH)

@@ -17,10 +17,10 @@ _TAG = f"mlflow.sharedViewState.{_VIEW}"
 _NEWEST = f"tags.`{LATEST}` = 'true'"
 _METRICS = [f"metrics.`{each}`" for each in COLUMNS]
 _WIDTHS = {  # pixels, by the names that the page gives to its columns
-    "attributes.`Run Name`": 320,
-    "runDateAndNestInfo": 130,
+    "attributes.`Run Name`": 260,
+    "runDateAndNestInfo": 125,
     "duration": 90,
-    **{name: 60 + 7 * len(column) for name, column in zip(_METRICS, COLUMNS, strict=True)},
+    **{name: 50 + 7 * len(column) for name, column in zip(_METRICS, COLUMNS, strict=True)},
 }
 _STATE = {
     "searchFilter": _NEWEST,
