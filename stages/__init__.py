@@ -2,8 +2,9 @@
 
     import mlip
 
-    model = mlip.load("results/select_checkpoint/mlip/checkpoint")
+    model = mlip.load("runs/main/results/select_checkpoint/mlip")
     reading = model.classify("image.dcm", {"pneumothorax": "There is a pneumothorax.", "none": "No pneumothorax."})
+    answers = model.classify_many(paths, {"pneumothorax": "There is a pneumothorax.", "none": "No pneumothorax."})
     model.heatmap("image.dcm", "opacity in the left lung").write("heatmap.png")
 
 Everything is imported on first use, so `import mlip` costs nothing, and stages do not pay for it.
@@ -12,7 +13,7 @@ Everything is imported on first use, so `import mlip` costs nothing, and stages 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .api.models import Heatmap, Model, load
+    from .api.models import Answer, Heatmap, Model, load
     from .api.radiographs import read_radiograph
     from .api.reports import Sentence, split_report
     from .common.errors import InputError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .common.radiographs.radiograph import SquareImage
 
 __all__ = [
+    "Answer",
     "Heatmap",
     "InputError",
     "Model",
@@ -33,7 +35,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name in ("Heatmap", "Model", "load"):
+    if name in ("Answer", "Heatmap", "Model", "load"):
         from .api import models
 
         return getattr(models, name)

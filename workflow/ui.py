@@ -36,16 +36,12 @@ def store_of(workspace: Path) -> str:
 
 
 def pages(store: str, address: str) -> dict[str, str]:
-    """Return experiment -> address of its runs.
-
-    Without the parameter, MLflow 3 opens an experiment as one of chat models, with no run in sight.
-    """
+    """Return experiment -> address of its runs, in the view that sync prepared."""
     from stages.sync.quiet_mlflow import MlflowClient
+    from stages.sync.view import is_prepared, runs_page
 
     found = [each for each in MlflowClient(store).search_experiments() if each.name != _EXAMPLES]
-    return {
-        each.name: f"{address}/#/experiments/{each.experiment_id}/runs?workflowType=machine_learning" for each in found
-    }
+    return {each.name: address + runs_page(each.experiment_id, is_prepared(each.tags)) for each in found}
 
 
 def server(store: str, port: int, environ: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:

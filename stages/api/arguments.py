@@ -77,10 +77,22 @@ def _as_int(value: object) -> object:
     return int(value) if isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
+def _check_questions(value: object) -> list[dict[str, list[str]]]:
+    """Return one mapping of classes, or a list of several, as a list."""
+    if not isinstance(value, list | tuple):
+        return [check_classes(value, "prompts")]
+    if not value:
+        raise InputError("prompts: an empty list", "give at least one mapping of classes")
+    return [check_classes(each, f"prompts {place}") for place, each in enumerate(value)]
+
+
 Text = Annotated[str, AfterValidator(_check_encoding)]
 Source = Annotated[str | os.PathLike[str], PlainValidator(partial(check_path, what="source"))]
 Output = Annotated[str | os.PathLike[str], PlainValidator(check_output)]
 Texts = Annotated[Iterable[str], PlainValidator(partial(check_texts, what="texts", item="text"))]
 Classes = Annotated[Mapping[str, str | Sequence[str]], PlainValidator(partial(check_classes, source="prompts"))]
+Questions = Annotated[
+    Mapping[str, str | Sequence[str]] | Sequence[Mapping[str, str | Sequence[str]]], PlainValidator(_check_questions)
+]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_as_int)]
 SideLength = Annotated[Size, BeforeValidator(_as_int)]

@@ -1,14 +1,10 @@
 """A trained model: embeddings of images and texts, classes in words, heatmaps of phrases."""
 
-import os
-import re
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,26 +12,35 @@ from jaxtyping import Float
 
 from ..common.data.paired_reports import fit_budget
 from ..common.device import choose_device
-from ..common.encoders.dual import prompt_sentences
+from ..common.encoders.dual import mean_embeddings, prompt_sentences
 from ..common.encoders.image import grid_of
 from ..common.encoders.report_batches import SpecialTokens, pack_reports
 from ..common.encoders.settings import READINGS, HeatmapKind
-from ..common.errors import InputError, first_line
+from ..common.errors import InputError
 from ..common.inference.heatmaps import heatmap_reader
-from ..common.inference.model import INFERENCE, RadiographModel, Reading
+from ..common.inference.model import RadiographModel, Reading
 from ..common.radiographs.radiograph import SquareImage
 from ..common.settings import Device
-from ..common.yaml_files import read_mapping
 from ..split_reports.headers import Language
 from ..split_reports.sentences import fold, split_sentences
-from .arguments import Classes, Count, Output, Source, Text, Texts, checked
+from .arguments import Classes, Count, Output, Questions, Source, Text, Texts, checked
+from .checkpoints import opened_checkpoint
 from .heatmap_picture import write_heatmap
-from .radiographs import Images, OneImage, read_radiographs
+from .radiographs import Images, OneImage, read_or_refuse, read_radiographs
 
 Item = TypeVar("Item")
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # models:/name/1, runs:/id/mlflow_model, s3://bucket/model
 _BATCH = 32  # images or texts that the encoder sees at once
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Hold what the model says of one of many radiographs, or why it could not be read: then there are no figures."""
+
+    image: str  # its path; of an image in memory its place, "image 3"
+    probabilities: dict[str, float]  # by class, as in `Reading`; those of each question add up to 1
+    cosines: dict[str, float]
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +95,43 @@ class Model:
         return self._model.read(self.read_radiograph(image), classes, reading)
 
     @checked
+    def classify_many(self, images: Images, classes: Questions, children: Count = 1) -> Iterator[Answer]:
+        """Yield an answer for each radiograph in order, as soon as it is known; files are read by `children` processes.
+
+        `classes` is a question as in `classify`, or a list of questions, each with probabilities of its own. A
+        radiograph that cannot be read gets an answer with the reason. There are no heatmaps.
+        """
+        questions = cast(list[dict[str, list[str]]], classes)  # as the check of the arguments left it
+        names = [name for question in questions for name in question]
+        if len(set(names)) < len(names):
+            raise InputError("prompts: a class stands in two questions", "rename it in one")
+        sentences = [each for question in questions for each in question.values()]
+        wanted = mean_embeddings(self._model.checkpoint, sentences)
+        sizes = [len(each) for each in questions]
+        return self._answers(read_or_refuse(images, self.size, children), names, sizes, wanted)
+
+    @torch.inference_mode()
+    def _answers(
+        self,
+        squares: Iterator[tuple[str, SquareImage | InputError]],
+        names: Sequence[str],
+        sizes: Sequence[int],
+        wanted: Float[torch.Tensor, "classes embedding"],
+    ) -> Iterator[Answer]:
+        """Yield answers; `sizes` says how many of the classes belong to each question."""
+        for batch in _batches(squares):
+            readable = [each for _, each in batch if isinstance(each, SquareImage)]
+            cosines = iter((self._embed_squares(readable) @ wanted.T).float().cpu() if readable else ())
+            for name, square in batch:
+                if isinstance(square, InputError):
+                    yield Answer(name, {}, {}, str(square).removeprefix(f"{name}: "))
+                    continue
+                own = next(cosines)
+                shares = torch.cat([each.softmax(dim=0) for each in (own / self._model.temperature).split(list(sizes))])
+                yield Answer(name, dict(zip(names, shares.tolist(), strict=True)),
+                             dict(zip(names, own.tolist(), strict=True)))  # fmt: skip
+
+    @checked
     @torch.inference_mode()
     def heatmap(self, image: OneImage, phrase: Text, reading: HeatmapKind = "centred") -> Heatmap:
         """Return how near each patch is to a phrase.
@@ -138,73 +180,10 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
 def load(source: Source, device: Device = "auto") -> Model:
     """Load a model onto `device`: auto (the GPU where there is one), cuda or cpu.
 
-    `source` is a checkpoint folder of select_checkpoint, the .zip of a release, which holds one, the mlflow_model
-    folder, or an MLflow URI of the latter (models:/NAME/VERSION, models:/NAME@current, runs:/ID/mlflow_model). Nothing
-    is unpickled, and no code of the source runs. Raises InputError where there is no such model, or a file of it is
-    damaged.
+    `source` is a checkpoint folder of select_checkpoint, its mlflow_model folder, a folder above that holds one such
+    model (that of a variant, of the results or of a run), the .zip of a release, or an MLflow URI
+    (models:/NAME/VERSION, models:/NAME@current, runs:/ID/model). Nothing is unpickled, and no code of the source runs.
+    Raises InputError where there is no such model, or a file of it is damaged.
     """
-    path = Path(source)
-    if path.suffix == ".zip" and path.is_file():
-        with TemporaryDirectory() as folder:
-            return Model(RadiographModel(_unpacked(path, Path(folder)), choose_device(device)))
-    return Model(RadiographModel(checkpoint_folder(source), choose_device(device)))
-
-
-def _unpacked(archive: Path, folder: Path) -> Path:
-    """Return the folder of the weights of a release, unpacked below `folder`.
-
-    Its members are stored uncompressed, so they cannot be larger than the archive; zipfile keeps them below `folder`.
-    """
-    remedy = "name the .zip of a release, or unpack it and name its folder checkpoint"
-    try:
-        with zipfile.ZipFile(archive) as file:
-            members = [each for each in file.infolist() if "checkpoint" in Path(each.filename).parts[:-1]]
-            if any(each.compress_type != zipfile.ZIP_STORED or each.flag_bits & 1 for each in members):
-                raise InputError(f"{archive}: its members are compressed or encrypted", remedy)
-            file.extractall(folder, members)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{archive}: cannot be read ({first_line(error)})", remedy) from None
-    found = next(folder.rglob(INFERENCE), None)
-    if found is None:
-        raise InputError(f"{archive}: not a model: checkpoint/{INFERENCE} is missing", remedy)
-    return found.parent
-
-
-def checkpoint_folder(source: str | os.PathLike[str]) -> Path:
-    """Return the folder of the weights; an MLflow URI is downloaded first.
-
-    Raises InputError where there is no model.
-    """
-    folder = _download(str(source)) if _URI.match(str(source)) else Path(source)
-    remedy = "name the checkpoint or mlflow_model folder of select_checkpoint, or its MLflow URI"
-    try:
-        description = folder / "MLmodel"
-        if description.is_file():
-            folder = folder / _weights_folder(description)
-        if not (folder / INFERENCE).is_file():
-            raise InputError(f"{source}: not a model: {INFERENCE} is missing", remedy)
-    except OSError as error:
-        raise InputError(f"{source}: cannot be read ({error.strerror})", remedy) from None
-    return folder
-
-
-def _weights_folder(description: Path) -> str:
-    """Return the folder of the weights that an MLmodel file names. Raises InputError where it names none."""
-    value: object = read_mapping(description, "export the model again")
-    for key in ("flavors", "python_function", "data"):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    if not isinstance(value, str):
-        raise InputError(f"{description}: flavors.python_function.data names no folder", "export the model again")
-    return value
-
-
-def _download(uri: str) -> Path:
-    try:
-        from mlflow.artifacts import download_artifacts
-    except ImportError:
-        raise InputError(f"{uri}: MLflow is not installed", "pip install 'mlip[mlflow]'") from None
-    try:
-        return Path(download_artifacts(uri))
-    except Exception as error:  # stores, registries and their clients raise what they like
-        what = f"{uri}: cannot be downloaded ({type(error).__name__}: {first_line(error)})"
-        raise InputError(what, "correct the URI, or see MLFLOW_TRACKING_URI") from None
+    with opened_checkpoint(source) as folder:
+        return Model(RadiographModel(folder, choose_device(device)))

@@ -10,7 +10,7 @@ from pydantic import PlainValidator
 
 from ..common.errors import InputError, kind_or_empty
 from ..common.inference.arguments import check_list
-from ..common.inference.squares import reading_settings, square_of_array, squares_of_files
+from ..common.inference.squares import reading_settings, square_of_array, squares_or_errors
 from ..common.radiographs.radiograph import SquareImage
 from .arguments import SideLength, checked
 
@@ -56,23 +56,37 @@ def read_radiograph(source: OneImage, size: SideLength = 256) -> SquareImage:
 
 def read_radiographs(sources: Iterable[Image], size: int, children: int = 1) -> Iterator[SquareImage]:
     """Yield `read_radiograph` of each source in order, files by `children` processes."""
+    for _, each in read_or_refuse(sources, size, children):
+        if isinstance(each, InputError):
+            raise each
+        yield each
+
+
+def read_or_refuse(
+    sources: Iterable[Image], size: int, children: int = 1
+) -> Iterator[tuple[str, SquareImage | InputError]]:
+    """Yield each source's name (its path, or its place) with the radiograph, or with the error that refuses it."""
     images = check_images(sources)
     names = [str(each) if isinstance(each, str | Path) else f"image {place}" for place, each in enumerate(images)]
     files = {place: each for place, each in enumerate(images) if isinstance(each, str | Path | bytes)}
-    decoded = squares_of_files(
+    decoded = squares_or_errors(
         [each if isinstance(each, bytes) else Path(each) for each in files.values()],
         [names[place] for place in files],
         reading_settings(size),
         children,
     )
     for name, each in zip(names, images, strict=True):
-        if isinstance(each, np.ndarray):
-            yield square_of_array(each, name, size)
-        elif not isinstance(each, SquareImage):
-            yield next(decoded)
-        elif each.pixels.shape == (size, size):
-            yield each
-        else:
-            raise InputError(
-                f"{name}: a square of side {len(each.pixels)}, but the model needs {size}", f"read it at {size}"
-            )
+        yield name, _held(each, name, size) if isinstance(each, np.ndarray | SquareImage) else next(decoded)
+
+
+def _held(image: np.ndarray | SquareImage, name: str, size: int) -> SquareImage | InputError:
+    """Return an image that the caller holds in memory as a square, or why it is none."""
+    if isinstance(image, np.ndarray):
+        try:
+            return square_of_array(image, name, size)
+        except InputError as error:
+            return error
+    if image.pixels.shape == (size, size):
+        return image
+    what = f"{name}: a square of side {len(image.pixels)}, but the model needs {size}"
+    return InputError(what, f"read it at {size}")

@@ -5,4 +5,6 @@ from argparse import ArgumentParser
 
 def add_checkpoint(options: ArgumentParser) -> None:
     """Add the option that names the model."""
-    options.add_argument("--checkpoint", required=True, help="checkpoint or mlflow_model folder, or MLflow URI")
+    options.add_argument(
+        "--checkpoint", required=True, help="checkpoint or mlflow_model folder, a folder above one, or MLflow URI"
+    )

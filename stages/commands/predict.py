@@ -1,18 +1,26 @@
-"""Read one radiograph with a trained model: probabilities of classes in words, and heatmaps of them.
+"""Read radiographs with a trained model: probabilities of classes in words, and heatmaps of them.
 
     mlip predict IMAGE.dcm --prompts FILE --checkpoint FOLDER --heatmap out.png
+    mlip predict FOLDER_OF_DICOMS --prompts FILE --checkpoint FOLDER --output out.csv
 
-FOLDER is the checkpoint of select_checkpoint, its mlflow_model folder, or an MLflow URI. FILE is YAML: a mapping of
+Of one radiograph the answer is printed; of several, or of a folder, it is a table with a row for each image and class.
+A file that cannot be read has a row with the reason, and the exit status is then 1; nothing is left out. Progress goes
+to standard error.
+
+--checkpoint takes the checkpoint of select_checkpoint, its mlflow_model folder, a folder above that holds one model
+(results/select_checkpoint/mlip, or a run's folder), or an MLflow URI. FILE is YAML: a mapping of
 each class to its sentence or sentences,
 
     pneumothorax: There is a pneumothorax.
     clear lungs: [The lungs are clear., No acute disease.]
 
-or a prompt file of zero_shot_classification (its first set, or the one that --set names; the classes are then the
-finding and its absence). Probabilities compare the given classes; they are not calibrated risks.
+or a prompt file of zero_shot_classification (its first set, or the one that --set names; the classes are then a finding
+and its absence, in a table those of each finding). Probabilities compare the given classes; they are not calibrated
+risks.
 """
 
 import json
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -20,15 +28,54 @@ from typing import TYPE_CHECKING, Any
 
 from ..common.errors import InputError
 from ..common.inference.arguments import check_classes
+from ..common.journal.progress import progress
+from ..common.settings import DEVICE_HELP, DEVICES
+from ..common.wording import counted
 from ..common.yaml_files import read_yaml
 from .options import add_checkpoint
+from .predictions import check_form, files_of, rows_of, write_rows
 
 if TYPE_CHECKING:
     from ..common.inference.model import Reading
 
 
 def main(arguments: Namespace) -> None:
-    """Classify the radiograph, print the result, and write the heatmap if it is asked for."""
+    """Classify the radiographs; print or write the answer, and the heatmap of a single one if it is asked for."""
+    if len(arguments.image) > 1 or arguments.image[0].is_dir() or arguments.output:
+        _write_table(arguments)
+    else:
+        _print_one(arguments)
+
+
+def _write_table(arguments: Namespace) -> None:
+    """Write a row for each image and class; exit with status 1 where an image could not be read."""
+    if arguments.heatmap or arguments.show is not None:
+        raise InputError("--heatmap and --show are for one radiograph", "name one, without --output")
+    if arguments.output:
+        check_form(arguments.output)
+    questions = read_questions(arguments.prompts, arguments.set, arguments.finding)
+    files = files_of(arguments.image)
+
+    from ..api.arguments import check_output
+    from ..api.models import load  # imported here, because it takes seconds and --help does not need it
+
+    if arguments.output:
+        check_output(arguments.output)
+    model = load(arguments.checkpoint, arguments.device)
+    answers = []
+    with progress("radiographs", len(files)) as report:
+        for answer in model.classify_many(files, questions, min(len(files), os.cpu_count() or 1)):
+            answers.append(answer)
+            report.advance()
+    write_rows(rows_of(answers), arguments.output, arguments.json)
+    unread = sum(bool(each.error) for each in answers)
+    print(f"{len(answers) - unread} of {counted(len(answers), 'radiograph')} read", file=sys.stderr)
+    if unread:
+        raise SystemExit(1)
+
+
+def _print_one(arguments: Namespace) -> None:
+    """Print the answer for one radiograph, and write its heatmap."""
     classes = read_classes(arguments.prompts, arguments.set, arguments.finding)
     shown = next(iter(classes)) if arguments.show is None else arguments.show
     if shown not in classes:
@@ -41,8 +88,8 @@ def main(arguments: Namespace) -> None:
 
     if arguments.heatmap:
         check_picture(arguments.heatmap)
-    model = load(arguments.checkpoint, "cpu")
-    square = model.read_radiograph(arguments.image)
+    model = load(arguments.checkpoint, arguments.device)
+    square = model.read_radiograph(arguments.image[0])
     shows = arguments.heatmap or arguments.json
     reading = model.classify(square, classes, arguments.reading if shows else "raw")  # probabilities need no mean
     if arguments.heatmap:
@@ -55,7 +102,22 @@ def main(arguments: Namespace) -> None:
 
 
 def read_classes(path: Path, chosen_set: str | None, finding: str | None = None) -> dict[str, list[str]]:
-    """Return class -> sentences from either form of file. Raises InputError for any other content."""
+    """Return class -> sentences from either form of file, of one finding.
+
+    Raises InputError for any other content, and for several findings of which none is chosen.
+    """
+    questions = read_questions(path, chosen_set, finding)
+    if len(questions) > 1:
+        names = ", ".join(next(iter(each)).replace(" ", "_") for each in questions)
+        raise InputError(f"{path}: has {len(questions)} findings", f"choose one with --finding: {names}")
+    return questions[0]
+
+
+def read_questions(path: Path, chosen_set: str | None, finding: str | None = None) -> list[dict[str, list[str]]]:
+    """Return class -> sentences for each finding of a prompt file, or for the classes of the other form of file.
+
+    Raises InputError for any other content.
+    """
     record = read_yaml(path, "name a file of prompts")
     if isinstance(record, dict) and ("sets" in record or isinstance(record.get("findings"), dict)):
         return _of_prompt_file(record, path, chosen_set, finding)
@@ -65,21 +127,22 @@ def read_classes(path: Path, chosen_set: str | None, finding: str | None = None)
     for option, value in (("--set", chosen_set), ("--finding", finding)):
         if value is not None:
             raise InputError(f"{option} {value}: {path} is no prompt file with `sets`", f"leave {option} out")
-    return check_classes(record, str(path))
+    return [check_classes(record, str(path))]
 
 
 def _of_prompt_file(
     record: dict[str, Any], path: Path, chosen_set: str | None, finding: str | None
-) -> dict[str, list[str]]:
+) -> list[dict[str, list[str]]]:
     from ..common.data.prompts import check_prompts
 
     prompts = check_prompts(record, path)
-    if finding is None and len(prompts) > 1:
-        raise InputError(f"{path}: has {len(prompts)} findings", f"choose one with --finding: {', '.join(prompts)}")
-    finding = next(iter(prompts)) if finding is None else finding
-    if finding not in prompts:
+    if finding is not None and finding not in prompts:
         raise InputError(f"{path}: no finding {finding}", remedy=f"choose one of {', '.join(prompts)}")
-    sets = prompts[finding].expanded()
+    return [_of_finding(each, prompts[each].expanded(), path, chosen_set)
+            for each in (prompts if finding is None else [finding])]  # fmt: skip
+
+
+def _of_finding(finding: str, sets: dict[str, Any], path: Path, chosen_set: str | None) -> dict[str, list[str]]:
     name = next(iter(sets)) if chosen_set is None else chosen_set
     if name not in sets:
         raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
@@ -102,7 +165,9 @@ def as_json(reading: "Reading") -> str:
 
 def add_options(options: ArgumentParser) -> None:
     """Add the options of the command to its parser."""
-    options.add_argument("image", type=Path, help="DICOM, JPEG or PNG file")
+    options.add_argument(
+        "image", type=Path, nargs="+", help="DICOM, JPEG or PNG file, or a folder, which is read at any depth"
+    )
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
     add_checkpoint(options)
     options.add_argument("--set", help="prompt set of a prompt file; default: its first")
@@ -115,4 +180,10 @@ def add_options(options: ArgumentParser) -> None:
         default="centred",
         help="heatmaps less their mean over radiographs at each place, or cosines as they are; default: centred",
     )
-    options.add_argument("--json", action="store_true", help="print JSON, including heatmaps on the patch grid")
+    options.add_argument(
+        "--json", action="store_true", help="print JSON; of one radiograph with heatmaps on the patch grid"
+    )
+    options.add_argument(
+        "--output", type=Path, metavar="FILE", help="file of the table: .csv, .json or .parquet; default: printed CSV"
+    )
+    options.add_argument("--device", choices=DEVICES, default="auto", help=DEVICE_HELP)

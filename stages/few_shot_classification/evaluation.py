@@ -99,8 +99,8 @@ def classify(job: FewShotClassificationJob, prepare: Callable[[Parts, Run], Fit]
         write_record(job.result, result)
         log_result(run, result, result.metrics)
         if len(result.findings) > 1:
-            run.log_metrics({f"test/{name}/{finding}": each.value for finding, own in result.findings.items()
-                             for name, each in own.metrics.items()})  # fmt: skip
+            for finding, own in result.findings.items():
+                run.log_figures(own.metrics, suffix=f"/{finding}")
         if runs:
             run.pictures.rates("roc.svg", roc_curves(parts, runs), "false positive rate", "true positive rate")
 

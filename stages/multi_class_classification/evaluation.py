@@ -47,7 +47,7 @@ def classify(job: MultiClassJob) -> None:
         result = evaluate(drawn, scores, {name: chosen for name, (chosen, _) in classes.items()}, settings, overlap)
         write_frame(job.scores, CLASS_SCORES, score_rows(drawn, scores))
         write_record(job.result, result)
-        run.log_metrics({f"test/{name}": each.value for name, each in result.figures.items()})
+        run.log_figures(result.figures)
         run.log_metrics({f"images/not_qualifying/{reason}": count for reason, count in result.not_qualifying.items()})
         run.log_metrics({f"images/{name}": each.images for name, each in result.classes.items()})
 

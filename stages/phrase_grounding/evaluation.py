@@ -153,7 +153,7 @@ def _write(
 
 
 def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
-    """Log the figures of the heatmap; those of several findings under their names, with the mean of their hits."""
+    """Log the mean of the findings' hits, and the figures of their heatmaps; those of several under their names."""
     several = len(grounded) > 1
     for each in grounded:
         behind = f"/{each.finding}" if several else ""
@@ -162,8 +162,7 @@ def _log(run: Run, grounded: Sequence[GroundedFinding], mean: Estimate) -> None:
         run.log_metrics({f"test/{measure}/{name}{behind}": figures["heatmap"].value
                          for name, own in each.sets.items() for measure, figures in own.figures.items()
                          if figures["heatmap"] is not None})  # fmt: skip
-    if several:
-        run.log_metrics({"test/pointing": mean.value})
+    run.log_figures({"hit_rate": mean})
 
 
 def _draw(run: Run, grounded: Sequence[GroundedFinding], shown: Sequence[Mapping[str, Any]], size: int) -> None:

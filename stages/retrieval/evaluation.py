@@ -20,7 +20,7 @@ from ..common.inference.encoding import choose_precision
 from ..common.journal.tracking import track_job
 from ..common.metrics.ranking import draw_weights, estimate
 from ..common.metrics.retrieval import FirstHits, retrieval_metrics
-from ..common.records import AgainstChance, write_record
+from ..common.records import AgainstChance, Estimate, write_record
 from .by_class import ClassRanked, figures_by_class, rank_by_class
 from .contract import Direction, RetrievalByClass, RetrievalFigures, RetrievalJob, RetrievalResult, RetrievalSettings
 from .embedded_pairs import EmbeddedPairs, Side, embed_pairs, read_test_pairs
@@ -159,7 +159,7 @@ def measure(job: RetrievalJob) -> None:
             pairs = embed_pairs(checkpoint, studies, ImageStore(job.images), job.settings.batch_size, precision)
             directions = rank(pairs, job.settings)
             result = RetrievalResult(split="test", skipped=None, figures=figures_of(pairs, directions, job.settings))
-            run.log_metrics(_metrics(result.figures))
+            run.log_figures(_figures(result.figures))
             if job.labels is not None:
                 labels = read_label_matrix(job.labels, job.settings.classes)
                 if (found := rank_by_class(pairs, studies, labels, job.settings)) is None:
@@ -176,13 +176,12 @@ def measure(job: RetrievalJob) -> None:
             run.pictures.curves("recall.svg", recall_curves(directions), "k: candidates looked at", "recall@k")
 
 
-def _metrics(figures: RetrievalFigures | None) -> dict[str, float]:
+def _figures(figures: RetrievalFigures | None) -> dict[str, Estimate]:
     """Return the figures under the names that MLflow shows."""
     directions = figures.directions if figures else {}
-    metrics = {f"test/{name}/median_rank": each.median_rank.value for name, each in directions.items()}
-    recalls = {f"test/{name}/recall_at_{k}": figure.value
-               for name, each in directions.items() for k, figure in each.recall.items()}  # fmt: skip
-    return recalls | metrics
+    ranks: dict[str, Estimate] = {f"{name}/median_rank": each.median_rank for name, each in directions.items()}
+    return ranks | {f"{name}/recall_at_{k}": figure for name, each in directions.items()
+                    for k, figure in each.recall.items()}  # fmt: skip
 
 
 def _class_metrics(found: RetrievalByClass | None) -> dict[str, float]:

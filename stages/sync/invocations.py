@@ -5,12 +5,14 @@ replaced it, so that a partial rerun still shows the whole; what a rerun replace
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from ..common.digests import digest_of
-from ..common.journal.mlflow_texts import KEY, TAG_LENGTH, shortened
+from ..common.journal.mlflow_texts import KEY, LATEST, PARAM_LENGTH, TAG_LENGTH, limited, shortened
+from .headlines import call_figures, figures_table, joined_params
 from .run_records import Execution, Place, RunRecord
 
 KIND = "mlip.invocation"  # tag of a parent: the id of the call
@@ -67,56 +69,75 @@ def parents(calls: Sequence[Invocation]) -> dict[str, str]:
     return {run.key: call.key for call in calls for run in call.members}
 
 
-def invocation_record(call: Invocation, records: dict[str, RunRecord]) -> RunRecord:
-    """Return the parent run of a call; `records` holds the runs of all executions by key."""
+def invocation_record(call: Invocation, records: Mapping[str, RunRecord], root: Path, newest: bool) -> RunRecord:
+    """Return the parent run of a call; `records` holds the runs of all executions by key.
+
+    It holds the figures and settings of all runs that were valid when the call ended, the report with its tables, and
+    the pictures that the stages published.
+    """
     runs = [(each, records[each.key]) for each in call.members]
     own = [record for each, record in runs if each.invocation == call.identifier]
-    statuses = {record.status for record in own}
-    status = next((each for each in ("RUNNING", "FAILED", "KILLED") if each in statuses), "FINISHED")
-    ends = [record.ended or record.started for record in own]
-    tags = dict(own[0].tags) if own else {}
-    kept = {key: value for key, value in tags.items() if key in _SHARED}
+    status, ended = joint_status(own)
+    tags = {key: value for key, value in own[0].tags.items() if key in SHARED} if own else {}
     counts = Counter(record.status for record in own)
+    places: dict[str, list[RunRecord]] = {}
+    for each, record in runs:
+        if "variant" in each.first.journal.tags:
+            places.setdefault("/".join(record.name.split("/")[:2]), []).append(record)
+    ended_or_started = call.started if ended is None else ended
     return RunRecord(
         key=call.key,
         stage="",
         name=call.identifier,
+        title=f"run of {datetime.fromtimestamp(call.started / 1000, UTC):%Y-%m-%d %H:%M} UTC",
         status=status,
         started=call.started,
-        ended=None if status == "RUNNING" else max(ends, default=call.started),
-        params={},
-        metrics=[],
-        tags=kept
+        ended=None if status == "RUNNING" else ended_or_started,
+        params=limited(joined_params(record for _, record in runs), PARAM_LENGTH),
+        metrics=[(key, value, ended_or_started, 0) for key, value in sorted(call_figures(places).items())],
+        tags=tags
         | {
             KEY: call.key,
             KIND: call.identifier,
+            LATEST: str(newest).lower(),
             "mlip.ran": ", ".join(f"{count} {each}" for each, count in sorted(counts.items())) or "nothing",
             "mlip.kept": str(len(runs) - len(own)),
-            "mlflow.note.content": shortened(_table(call, runs), TAG_LENGTH),
+            "mlflow.note.content": shortened(
+                "\n".join([*figures_table(places), "", *_table(call, runs)]).lstrip(), TAG_LENGTH
+            ),
         },
         manifest={
             "invocation": call.identifier,
             "runs": [{"stage": record.stage, "name": record.name, "key": record.key, "status": record.status,
                       "ran": each.invocation == call.identifier} for each, record in runs],
         },
+        artifacts=[
+            ((each.first.folder / path).relative_to(root).as_posix(), sha256)
+            for each, record in runs
+            for path, sha256 in record.artifacts
+            if record.stage == _REPORT or Path(path).suffix in _PICTURES
+        ],
     )  # fmt: skip
 
 
-_SHARED = ("project", "workspace", "git_commit", "git_dirty", "mlflow.source.git.commit")
+def joint_status(records: Sequence[RunRecord]) -> tuple[str, int | None]:
+    """Return status and end of several runs together: that of the worst, and the last end; None: one runs still."""
+    statuses = {record.status for record in records}
+    status = next((each for each in ("RUNNING", "FAILED", "KILLED") if each in statuses), "FINISHED")
+    ends = [record.ended or record.started for record in records]
+    return status, None if status == "RUNNING" else max(ends, default=None)
 
 
-def titled(record: RunRecord) -> str:
-    """Return the name of a run in MLflow's list."""
-    if record.stage:
-        return record.run_name
-    return f"run of {datetime.fromtimestamp(record.started / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+SHARED = ("project", "workspace", "git_commit", "git_dirty", "mlflow.source.git.commit")  # tags of all runs of a call
+_REPORT = "summarize"  # the stage whose files are the report and its tables
+_PICTURES = (".png", ".svg", ".jpg")
 
 
-def _table(call: Invocation, runs: Sequence[tuple[Execution, RunRecord]]) -> str:
+def _table(call: Invocation, runs: Sequence[tuple[Execution, RunRecord]]) -> list[str]:
     """Return Markdown for the page of the parent: what ran, what was kept."""
     lines = ["| stage | run | status | seconds | |", "|---|---|---|---|---|"]
     for each, record in runs:
         seconds = f"{(record.ended - record.started) / 1000:.1f}" if record.ended else ""
         kept = "ran" if each.invocation == call.identifier else f"kept from {each.invocation or 'a run by hand'}"
         lines.append(f"| {record.stage} | {record.name} | {record.status} | {seconds} | {kept} |")
-    return "\n".join(lines)
+    return lines

@@ -12,29 +12,38 @@ from typing import Any
 
 import yaml
 
+from ..common.digests import digest_of
 from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
-from ..common.journal.journals import FoundJournal
-from ..common.journal.mlflow_texts import TAG_LENGTH, mlflow_keys, shortened, without_secrets
-from .quiet_mlflow import MlflowClient, MlflowException
+from ..common.journal.journals import INTERVAL, FoundJournal, Journal
+from ..common.journal.mlflow_texts import TAG_LENGTH, is_constant, mlflow_keys, shortened, without_secrets
+from .headlines import COLUMNS
+from .quiet_mlflow import MlflowClient, MlflowException, RegisteredModel
 
 CURRENT = "current"  # alias of the version that the results hold now: models:/NAME@current
 _ARTIFACT = "mlflow_model/MLmodel"  # of select_checkpoint, below its journal
 _FOLDER = "model"  # among the artifacts of the run
 _WEIGHTS = "mlip.weights_sha256"
+_CARD = "checkpoint/README.md"  # of select_checkpoint, below its journal
+_DESCRIBED = "mlip.described"  # digest of the description that a sync wrote: one that a person edited is kept
+_DESCRIPTION_LENGTH = 5000  # MLflow's limit
 _TEST = "test/"  # prefix of the metrics of evaluations
 
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """A model folder with the facts about its weights; `metrics` by "zero_shot_classification/rsna/auc" and so on."""
+    """A model folder with the facts about its weights; `figures` by "zero_shot_classification/rsna/auc" and so on.
+
+    A figure is a text: the value, with its interval where it has one. `card` is Markdown.
+    """
 
     name: str
     key: str  # of the run that chose it
     folder: Path
     weights: str  # sha256
     decision: Mapping[str, Any]
-    metrics: Mapping[str, float]
+    figures: Mapping[str, str]
+    card: str
 
 
 def register_models(
@@ -68,9 +77,9 @@ def chosen_models(found: Sequence[FoundJournal], project: str) -> Iterator[Chose
         weights, decision = _said_by(path)
         if not decision.get("chosen_step"):
             continue
-        own = {metric.key: metric.value for metric in journal.metrics if metric.key.startswith("validation/")}
-        metrics = {key: value for key, value in own.items() if isinstance(value, float)} | measured_with(weights, found)
-        yield ChosenModel(model_name(project, journal.name), journal.key, path.parent, weights, decision, metrics)
+        figures = _figures(journal, "validation/", "validation/") | measured_with(weights, found)
+        card = _card_beside(path.parent)
+        yield ChosenModel(model_name(project, journal.name), journal.key, path.parent, weights, decision, figures, card)
 
 
 def model_name(project: str, variant: str) -> str:
@@ -78,23 +87,37 @@ def model_name(project: str, variant: str) -> str:
     return re.sub(r"[^\w. -]", "-", f"{project}-{variant}")
 
 
-def measured_with(weights: str, found: Sequence[FoundJournal]) -> dict[str, float]:
-    """Return test metrics of every stage that read these weights, or features that were extracted with them."""
+def measured_with(weights: str, found: Sequence[FoundJournal]) -> dict[str, str]:
+    """Return test figures of every stage that read these weights, or features that were extracted with them."""
     present = [each.journal for each in found if not each.earlier and each.journal.status == "FINISHED"]
     digests = {weights}
     for journal in present:
         if journal.stage == "extract_features" and weights in journal.inputs.values():
             digests |= {artifact.sha256 for artifact in journal.artifacts}
-    metrics: dict[str, float] = {}
+    figures: dict[str, str] = {}
     for journal in present:
         if digests & set(journal.inputs.values()):
             place = "/".join([journal.stage, *journal.name.split("/")[1:]])  # the variant is the model itself
-            metrics |= {
-                f"{place}/{metric.key.removeprefix(_TEST)}": metric.value
-                for metric in journal.metrics
-                if metric.key.startswith(_TEST) and isinstance(metric.value, float)
-            }
-    return metrics
+            figures |= _figures(journal, _TEST, f"{place}/")
+    return figures
+
+
+def _figures(journal: Journal, prefix: str, place: str) -> dict[str, str]:
+    """Return the last value of each metric that begins with `prefix`, as text; names begin with `place` instead."""
+    found = {}
+    for metric in journal.metrics:
+        if metric.key.startswith(prefix) and isinstance(metric.value, float) and not is_constant(metric.key):
+            interval = journal.tags.get(f"{INTERVAL}{metric.key}")
+            value = f"{metric.value:.6g}" if interval is None else f"{metric.value:.4g} ({interval})"
+            found[f"{place}{metric.key.removeprefix(prefix)}"] = value
+    return found
+
+
+def _card_beside(model: Path) -> str:
+    """Return the model card without its head of keys; empty where there is none."""
+    path = model.parent / _CARD
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return (text.partition("\n---\n")[2] if text.startswith("---\n") else text).strip()
 
 
 def _said_by(path: Path) -> tuple[str, dict[str, Any]]:
@@ -107,39 +130,68 @@ def _said_by(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str]:
     try:
-        client.create_registered_model(
-            model.name, description="Checkpoints that MLIP chose on validation data: one version per set of weights."
-        )
+        client.create_registered_model(model.name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    tags = _tags(model)
+    description = _description(model)
+    tags = _tags(model) | {_DESCRIBED: digest_of(description)}
     present = {each.tags.get(_WEIGHTS): each for each in client.search_model_versions(f"name = '{model.name}'")}
     held = present.get(model.weights)
     if held is None:
         client.log_artifacts(run_id, str(model.folder), _FOLDER)
         source = f"runs:/{run_id}/{_FOLDER}"
         made = client.create_model_version(
-            model.name, source, run_id=run_id, tags=tags | {_WEIGHTS: model.weights}, description=_words(model.decision)
+            model.name, source, run_id=run_id, tags=tags | {_WEIGHTS: model.weights}, description=description
         )
         version = str(made.version)
     else:
         version = str(held.version)
+        ours = held.description in (None, "", _words(model.decision))  # the last: of an earlier version of MLIP
+        if ours or held.tags.get(_DESCRIBED) == digest_of(held.description):
+            if held.description != description:
+                client.update_model_version(model.name, version, description)
+        else:
+            tags[_DESCRIBED] = held.tags.get(_DESCRIBED, "")  # a person's words stay
         for key, value in tags.items():
             if held.tags.get(key) != value:
                 client.set_model_version_tag(model.name, version, key, value)
         for key in sorted(held.tags.keys() - tags.keys() - {_WEIGHTS}):
             client.delete_model_version_tag(model.name, version, key)
-    aliases = client.get_registered_model(model.name).aliases
+    registered = client.get_registered_model(model.name)
+    aliases = registered.aliases
+    _describe(client, registered, model)
     if str(aliases.get(CURRENT)) != version:  # SQL stores say 1, servers "1"
         client.set_registered_model_alias(model.name, CURRENT, version)
     return [] if held else [f"{model.name} {version}"]
 
 
 def _tags(model: ChosenModel) -> dict[str, str]:
-    names = mlflow_keys(f"metric.{key}" for key in model.metrics)
-    tags = {names[f"metric.{key}"]: f"{value:.6g}" for key, value in model.metrics.items()}
+    names = mlflow_keys(f"metric.{key}" for key in model.figures)
+    tags = {names[f"metric.{key}"]: value for key, value in model.figures.items()}
     return tags | {f"selection.{key}": shortened(str(value), TAG_LENGTH) for key, value in model.decision.items()}
+
+
+def _description(model: ChosenModel) -> str:
+    """Return Markdown for the page of a version: the decision, the headline figures, the model card."""
+    ends = tuple(f"/{column.removeprefix(_TEST)}" for column in COLUMNS)
+    rows = [f"| {key} | {value} |" for key, value in sorted(model.figures.items()) if key.endswith(ends)]
+    table = "\n".join(["| measured on test data | value (95 % interval) |", "|---|---|", *rows]) if rows else ""
+    text = "\n\n".join(filter(None, [_words(model.decision), table, model.card]))
+    return shortened(text, _DESCRIPTION_LENGTH)
+
+
+def _describe(client: MlflowClient, registered: RegisteredModel, model: ChosenModel) -> None:
+    """Write the card of the current version onto the model's page, unless a person wrote something else there."""
+    wanted = shortened("\n\n".join(filter(None, [_PAGE, model.card])), _DESCRIPTION_LENGTH)
+    held = registered.description or ""
+    ours = not held or held == _PAGE or registered.tags.get(_DESCRIBED) == digest_of(held)
+    if ours and held != wanted:
+        client.update_registered_model(model.name, wanted)
+        client.set_registered_model_tag(model.name, _DESCRIBED, digest_of(wanted))
+
+
+_PAGE = "Checkpoints that MLIP chose on validation data: one version per set of weights."
 
 
 def _words(decision: Mapping[str, Any]) -> str:

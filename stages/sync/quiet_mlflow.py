@@ -22,6 +22,7 @@ from mlflow.entities import (
     RunTag,
     ViewType,
 )
+from mlflow.entities.model_registry import RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.store.entities import PagedList
 from mlflow.tracking._tracking_service import utils as _service
@@ -35,6 +36,7 @@ __all__ = [
     "MlflowException",
     "PagedList",
     "Param",
+    "RegisteredModel",
     "Run",
     "RunTag",
     "ViewType",

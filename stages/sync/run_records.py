@@ -12,7 +12,18 @@ from typing import Any
 
 from ..common.digests import digest_of
 from ..common.journal.journals import FoundJournal, Journal, Metric
-from ..common.journal.mlflow_texts import KEY, NAME, PARAM_LENGTH, STAGE, TAG_LENGTH, limited, mlflow_keys, run_name
+from ..common.journal.mlflow_texts import (
+    KEY,
+    NAME,
+    PARAM_LENGTH,
+    STAGE,
+    TAG_LENGTH,
+    is_constant,
+    limited,
+    mlflow_keys,
+    run_name,
+)
+from .meanings import meanings
 
 Place = tuple[str, str]  # stage and name
 
@@ -101,7 +112,7 @@ def _key_of_parts(stage: str, name: str, own: Sequence[FoundJournal]) -> str:
 
 
 # Part of every record's digest: raise it when this module exports more, and all runs are updated.
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 _KEPT_BACK = {"metrics", "input_paths"}  # of a journal: what its manifest in MLflow does not hold
 
 
@@ -132,11 +143,12 @@ class RunRecord:
     artifacts: list[tuple[str, str]] = field(default_factory=list)  # path below the folder and sha256: to be copied
     former_key: str | None = None
     parent: str | None = None  # the key of the run below which it is shown
+    title: str = ""  # of a run that stands above others, which has no stage
 
     @property
     def run_name(self) -> str:
-        """Return the name of the run: its stage and its place."""
-        return run_name(self.stage, self.name)
+        """Return the name of the run in MLflow's list: its title, or its stage and its place."""
+        return self.title or run_name(self.stage, self.name)
 
     def digest(self) -> str:
         """Return the digest of the record; if it is equal, the run in the store needs no change."""
@@ -150,7 +162,11 @@ def run_record(
     first, main = execution.first, execution.main
     journal = first.journal
     status, ended = _status(execution, now, grace)
-    metrics = _metrics(execution)
+    logged = _metrics(execution)
+    metrics = [each for each in logged if not is_constant(each.key)]
+    more = {each.key: f"{float(each.value):.6g}" for each in logged if is_constant(each.key)}
+    if lines := meanings({each.key for each in metrics}):
+        more["mlflow.note.content"] = "\n".join(lines)
     names = mlflow_keys(metric.key for metric in metrics)
     manifest = {key: value for key, value in first.record.items() if key not in _KEPT_BACK}
     if execution.parts:
@@ -172,7 +188,7 @@ def run_record(
             for each in metrics
             if isinstance(each.value, float)
         ],
-        tags=limited(journal.tags | _own_tags(execution, root, metrics), TAG_LENGTH),
+        tags=limited(journal.tags | more | _own_tags(execution, root, metrics), TAG_LENGTH),
         manifest=manifest,
         inputs=_inputs(journal, producers),
         artifacts=[(each.path, each.sha256) for each in published],

@@ -11,8 +11,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
-from ..common.journal.mlflow_texts import KEY, METRICS_A_BATCH, NAME, STAGE, SYNCED, TEXTS_A_BATCH, without_secrets
-from .invocations import titled
+from ..common.journal.mlflow_texts import (
+    KEY,
+    LATEST,
+    METRICS_A_BATCH,
+    NAME,
+    STAGE,
+    SYNCED,
+    TEXTS_A_BATCH,
+    WORKSPACE,
+    without_secrets,
+)
+from .above import kept_above, remove_empty_groups
 from .quiet_mlflow import (
     Dataset,
     DatasetInput,
@@ -28,8 +38,6 @@ from .quiet_mlflow import (
 )
 from .run_records import InputData, RunRecord, closed
 
-_LATEST = "mlip.latest"
-_WORKSPACE = "mlip.workspace"
 _PARENT = "mlflow.parentRunId"
 _FOREIGN_GRACE = 24 * 3_600_000  # ms of silence after which a run that no workspace owns counts as dead
 _DIGEST_LENGTH = 36  # MLflow's limit for data sets
@@ -78,7 +86,7 @@ def runs_elsewhere(client: MlflowClient, experiment: str, name: str, workspace: 
     There is none where a server does not let this user look into other experiments.
     """
     quote = '"' if "'" in workspace else "'"
-    wanted = f"tags.`{_WORKSPACE}` = {quote}{workspace}{quote}"
+    wanted = f"tags.`{WORKSPACE}` = {quote}{workspace}{quote}"
     warnings = []
     try:
         others = {
@@ -122,10 +130,12 @@ def import_runs(
     present = _runs_by_key(client, experiment)
     for record, folder in records:
         run = _run_of(client, present, record)
+        if run is not None and not record.stage:
+            run = kept_above(client, run, record)
         if run is None:
             # The key is set on creation, in one transaction, so no crash leaves a run that cannot be found again.
             run = client.create_run(
-                experiment, start_time=record.started, tags={KEY: record.key}, run_name=titled(record)
+                experiment, start_time=record.started, tags={KEY: record.key}, run_name=record.run_name
             )
             changes.new.add(run.info.run_id)
         changes.ids[record.key] = run.info.run_id
@@ -136,6 +146,7 @@ def import_runs(
             changes.updated.add(run.info.run_id)
         changes.warnings += _complete(client, run, record, folder, tags)
     changes.total = len(present) + len(changes.new)
+    remove_empty_groups(client, present, {record.key for record, _ in records}, workspace)
     _close_lost_runs(client, experiment, {record.key for record, _ in records}, workspace, now, grace, changes)
     _mark_latest(client, experiment, workspace, changes)
     return changes
@@ -182,12 +193,12 @@ def _is_complete(run: Run, record: RunRecord) -> bool:
 
 def _agrees(run: Run, record: RunRecord, tags: dict[str, str]) -> bool:
     held = run.data.tags
-    return _is_complete(run, record) and all(held.get(key) == tags.get(key) for key in (_WORKSPACE, _PARENT))
+    return _is_complete(run, record) and all(held.get(key) == tags.get(key) for key in (WORKSPACE, _PARENT))
 
 
 def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, str]:
     parent = {_PARENT: ids[record.parent]} if record.parent else {}
-    return record.tags | {_WORKSPACE: workspace} | parent
+    return record.tags | {WORKSPACE: workspace} | parent
 
 
 def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
@@ -268,7 +279,7 @@ def _close_lost_runs(
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
-        owner = run.data.tags.get(_WORKSPACE, run.data.tags.get("workspace"))
+        owner = run.data.tags.get(WORKSPACE, run.data.tags.get("workspace"))
         if run.info.status != "RUNNING" or key in journals or owner not in (workspace, None):
             continue
         history = [each for name in run.data.metrics for each in client.get_metric_history(run.info.run_id, name)]
@@ -286,18 +297,18 @@ def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes:
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
     for key, run in runs.items():
-        if run.data.tags.get(_WORKSPACE) != workspace or STAGE not in run.data.tags:
+        if run.data.tags.get(WORKSPACE) != workspace or STAGE not in run.data.tags:
             continue
         latest = "true" if newest[_place(run)] == key else "false"
-        if run.data.tags.get(_LATEST) != latest:
-            client.set_tag(run.info.run_id, _LATEST, latest)
+        if run.data.tags.get(LATEST) != latest:
+            client.set_tag(run.info.run_id, LATEST, latest)
             if run.info.run_id not in changes.new:
                 changes.updated.add(run.info.run_id)
 
 
 def _place(run: Run) -> tuple[str | None, ...]:
     tags = run.data.tags
-    return tags.get(_WORKSPACE, tags.get("workspace")), tags.get(STAGE), tags.get(NAME)
+    return tags.get(WORKSPACE, tags.get("workspace")), tags.get(STAGE), tags.get(NAME)
 
 
 def _chunks(items: list[Item], size: int) -> Iterator[list[Item]]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..common.errors import InputError, first_line
 from ..common.journal.journals import FoundJournal, find_journals, workspace_name
 from ..common.journal.mlflow_texts import without_secrets
+from .groups import group_record, groups_of
 from .invocations import invocation_record, invocations, parents
 from .lock import single_writer
 from .model_registry import register_models
@@ -18,6 +19,7 @@ from .quiet_mlflow import MlflowClient, MlflowException, forget_artifact_places
 from .relocation import ARTIFACTS, follow_move, remember_home
 from .run_records import RunRecord, executions, producers_of, run_record
 from .store import import_runs, open_experiment, runs_elsewhere
+from .view import prepare_view, runs_page
 
 _MILLISECONDS_AN_HOUR = 3_600_000
 
@@ -39,8 +41,7 @@ class Summary:
         uri = without_secrets(self.uri)
         done = f"imported {self.new} new, updated {self.updated}, unchanged {self.unchanged} runs into {uri}"
         done += "".join(f", model {model}" for model in self.models)
-        # Without this parameter, MLflow 3 opens an experiment as one of chat models, with no run in sight.
-        page = f"/#/experiments/{self.experiment}/runs?workflowType=machine_learning"
+        page = runs_page(self.experiment)
         if uri.startswith("http"):
             return f"{done}; open {uri.rstrip('/')}{page}"
         return f"{done}; open with: mlflow ui --backend-store-uri {uri} (then http://127.0.0.1:5000{page})"
@@ -91,6 +92,7 @@ def synchronise(
                 remember_home(client, identifier, database)
             records = records_of(found, journals, now, grace)
             changes = import_runs(client, identifier, records, workspace_name(journals), now, grace)
+            prepare_view(client, identifier)
             warnings += runs_elsewhere(client, identifier, project, workspace_name(journals))
             models: list[str] = []
             unregistered: list[str] = []
@@ -115,13 +117,16 @@ def synchronise(
 def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> list[tuple[RunRecord, Path]]:
     """Return every run that MLflow is to hold, with the folder of its files.
 
-    The calls of the workflow come first, then their stages.
+    The calls of the workflow come first, then their groups, then the stages.
     """
     runs = executions(found)
     calls, producers = invocations(runs), producers_of(found, root)
     parent = parents(calls)
+    groups = groups_of(calls, parent)
+    parent |= {run.key: group.key for group in groups for run in group.members}
     records = {each.key: run_record(each, root, now, grace, producers, parent.get(each.key)) for each in runs}
-    above = [(invocation_record(call, records), root) for call in calls]
+    above = [(invocation_record(call, records, root, call is calls[-1]), root) for call in calls]
+    above += [(group_record(group, records, group.call is calls[-1]), root) for group in groups]
     return above + [(records[each.key], each.first.folder) for each in runs]
 
 

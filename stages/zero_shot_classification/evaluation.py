@@ -153,12 +153,12 @@ def _probabilities(job: ZeroShotJob) -> Probabilities | None:
 
 def _log(run: Run, found: Measured) -> None:
     """Log the mean over findings, and what the choice of prompts was; with several findings each of them, too."""
-    run.log_metrics({f"test/{name}": each.value for name, each in found.metrics.items()})
+    run.log_figures(found.metrics)
     several = len(found.findings) > 1
     for finding, own in found.findings.items():
         behind = f"/{finding}" if several else ""
         if several:
-            run.log_metrics({f"test/{name}{behind}": each.value for name, each in own.metrics.items()})
+            run.log_figures(own.metrics, suffix=behind)
         run.log_metrics({f"validation/auc/{name}{behind}": each for name, each in own.validation_auc.items()})
         run.log_metrics({f"test/auc_if_fixed/{name}{behind}": each.value for name, each in own.test_auc.items()})
         if own.calibration is not None:

@@ -15,6 +15,7 @@ import pytest
 from mlflow_process import MlflowProcess
 
 from stages.sync.quiet_mlflow import MlflowClient
+from stages.sync.view import runs_page
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("finished_run")]  # which it asks for only if no store is given
 
@@ -71,13 +72,18 @@ def test_runs_tree_and_charts_are_seen(chromium: str, server: str, database: Pat
     (experiment,) = [each for each in client.search_experiments() if each.name == "mlip-demo"]
     runs = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id], max_results=1000)}
     base = f"{server}/#/experiments/{experiment.experiment_id}"
+    view = server + runs_page(experiment.experiment_id)
 
     calls = [run for run in runs.values() if "mlip.invocation" in run.data.tags]
-    text = page(chromium, f"{base}/{RUNS}", tmp_path, "matching runs")
+    groups = [run for run in runs.values() if "mlip.group" in run.data.tags]
+    text = page(chromium, view, tmp_path, "test/hit_rate")  # the columns
     assert all(call.info.run_name in text for call in calls)
-    assert "pretrain/mlip" not in text  # folded below the call
-    parents = {run.data.tags.get("mlflow.parentRunId") for name, run in runs.items() if run not in calls}
-    assert parents <= {call.info.run_id for call in calls}
+    shown = [name for name in ("make_phantom", "mlip on rsna", "summarize") if name in runs]
+    assert [text.index(f" {name} ") for name in shown] == sorted(text.index(f" {name} ") for name in shown)
+    assert f" {runs['mlip on rsna'].data.metrics['test/auc']:g} " in text
+    assert "pretrain/mlip" not in text  # folded below its group
+    parents = {run.data.tags.get("mlflow.parentRunId") for run in runs.values() if run not in calls}
+    assert parents <= {run.info.run_id for run in [*calls, *groups]}
 
     training = runs["pretrain/mlip"]
     text = page(chromium, f"{base}/runs/{training.info.run_id}", tmp_path, "mask_ratio")
@@ -93,7 +99,7 @@ def test_runs_tree_and_charts_are_seen(chromium: str, server: str, database: Pat
     assert "dicom_to_arrow/rsna/0" not in text  # a scattered stage is one run
 
     if picture := os.environ.get("MLIP_PICTURE"):
-        _picture(chromium, f"{base}/{RUNS}&{BY_STAGE}", tmp_path, Path(picture))
+        _picture(chromium, view, tmp_path, Path(picture))
 
 
 def _picture(chromium: str, address: str, profile: Path, path: Path) -> None:

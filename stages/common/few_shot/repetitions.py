@@ -45,7 +45,7 @@ def spread_of(values: Sequence[float]) -> float | None:
 
 def log_result(run: Run, result: FewShotRecord, metrics: Mapping[Name, MeanOfSeeds]) -> None:
     """Enter figures, overlap, departures and the reason of a skipped job in the journal."""
-    run.log_metrics({f"test/{name}": figure.value for name, figure in metrics.items()})
+    run.log_figures(metrics)
     run.log_metrics({f"overlap/{kind}": count for kind, count in result.overlap})
     if result.departures:
         run.log_tag("not_the_published_protocol", in_words([result.departures]))

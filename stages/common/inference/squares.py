@@ -46,18 +46,27 @@ def squares_of_files(
 
     Raises InputError with the name and the reason at the first file that is not a radiograph.
     """
+    for each in squares_or_errors(files, names, settings, children):
+        if isinstance(each, InputError):
+            raise each
+        yield each
+
+
+def squares_or_errors(
+    files: Sequence[bytes | Path], names: Sequence[str], settings: RadiographSettings, children: int = 1
+) -> Iterator[SquareImage | InputError]:
+    """Yield `squares_of_files`, but for a file that is no radiograph the error with its name and the reason."""
     convert = partial(_square, settings=settings)
     limits = Limits(settings.max_seconds, settings.max_memory_bytes)
     items = list(zip(names, files, strict=True))
     for name, result in zip(names, map_isolated(convert, items, children, limits), strict=True):
         if result == "died":
-            raise InputError(f"{name}: decoding crashed: the file is damaged, or needs more than "
+            yield InputError(f"{name}: decoding crashed: the file is damaged, or needs more than "
                              f"{settings.max_memory_bytes:,} bytes of memory")  # fmt: skip
-        if result == "too slow":
-            raise InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
-        if isinstance(result, str):
-            raise InputError(result)
-        yield result
+        elif result == "too slow":
+            yield InputError(f"{name}: not decoded within {settings.max_seconds:g} s: the file is damaged or too large")
+        else:
+            yield InputError(result) if isinstance(result, str) else result
 
 
 def square_of_array(pixels: Shaped[np.ndarray, "..."], name: str, size: int) -> SquareImage:

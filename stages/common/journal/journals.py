@@ -16,6 +16,7 @@ from ..settings import outdated_record
 Version = Literal[1]
 (JOURNAL_VERSION,) = get_args(Version)
 PAGE = "mlflow_run"  # tag: address of the run's page at the server that showed it while it ran, without secrets
+INTERVAL = "interval."  # tag, before the name of a metric: its 95 % interval
 EARLIER = "earlier_journals"  # folder beside the journal: those of earlier runs
 
 

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from .journals import PAGE
 from .mlflow_texts import (
+    LATEST,
     METRICS_A_BATCH,
     NAME,
     PARAM_LENGTH,
     STAGE,
     TAG_LENGTH,
     TEXTS_A_BATCH,
+    is_constant,
     is_mlflow_key,
     limited,
     run_name,
@@ -45,7 +47,9 @@ class LiveRun:
         name = run_name(record["stage"], record["name"])
         self._start, self._name, self._own_tags = record["started"], name, record["tags"]
         self._params = limited(record["params"], PARAM_LENGTH)
-        self._tags = limited(record["tags"] | {STAGE: record["stage"], NAME: record["name"]}, TAG_LENGTH)
+        self._tags = limited(
+            record["tags"] | {STAGE: record["stage"], NAME: record["name"], LATEST: "true"}, TAG_LENGTH
+        )
         self._waiting: deque[dict[str, Any]] = deque()
         self._ending: tuple[str, int] | None = None
         self._wake = threading.Event()
@@ -59,9 +63,9 @@ class LiveRun:
         self._thread.start()
 
     def log(self, metrics: Sequence[Mapping[str, Any]]) -> None:
-        """Queue entries of the journal; numbers that are not finite and names that MLflow refuses are left to sync."""
+        """Queue entries of the journal; constants, values not finite and names that MLflow refuses are left to sync."""
         for metric in metrics if not self._deleted else ():
-            if isinstance(metric["value"], str) or not is_mlflow_key(metric["key"]):
+            if isinstance(metric["value"], str) or not is_mlflow_key(metric["key"]) or is_constant(metric["key"]):
                 continue
             if len(self._waiting) >= _WAITING:
                 self.left_out += 1

@@ -16,7 +16,12 @@ TEXTS_A_BATCH = 100
 KEY = "mlip.key"  # one execution of a stage
 STAGE = "mlip.stage"
 NAME = "mlip.name"
+LATEST = "mlip.latest"  # true: what the results hold now, false: what a later run replaced
+WORKSPACE = "mlip.workspace"  # whose results a run belongs to
 SYNCED = "mlip.synced"  # digest of the record; written last, so a run without it was interrupted half-way
+
+
+_CONSTANT = re.compile(r"(data|normalisation|overlap|weights)/.*|chosen/step|validation/studies")
 
 
 def run_name(stage: str, name: str) -> str:
@@ -50,6 +55,14 @@ def _allowed(key: str) -> str:
     if len(name) > KEY_LENGTH:
         name = name[:KEY_LENGTH].rstrip("./")
     return name or "_"
+
+
+def is_constant(key: str) -> bool:
+    """Return whether a number of the journal is a constant of its run, which MLflow shows as a tag and not as a chart.
+
+    Constants are properties of the data and weights that a run reads, and what it chose.
+    """
+    return _CONSTANT.fullmatch(key) is not None
 
 
 def shortened(value: str, limit: int) -> str:

@@ -28,15 +28,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import FrameType, MappingProxyType
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeVar
 
 from ..contract import JOURNAL_FILE, PICTURES, Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_json, recorded_sha256, settle, write_text
 from ..files.code_digest import PACKAGE, ROOT, code_digests
+from ..records import Estimate
 from ..settings import Settings, dotted
-from .journals import EARLIER, JOURNAL_VERSION, run_key
+from .journals import EARLIER, INTERVAL, JOURNAL_VERSION, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
 
@@ -70,6 +71,8 @@ def sigterm_as_exception() -> Iterator[None]:
         if ours:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
+
+Name = TypeVar("Name", bound=str)
 
 _SECONDS_BETWEEN_WRITES = 30.0
 _WRITES_SHARE = 0.005  # share of the time that may go into writing: a long journal is written less often
@@ -114,6 +117,13 @@ class Run:
         self.record["metrics"] += entries
         if self.live:
             self.live.log(entries)
+
+    def log_figures(self, figures: Mapping[Name, Estimate], prefix: str = "test/", suffix: str = "") -> None:
+        """Record figures by name, and the interval of each as the tag `interval.<key>`."""
+        for name, each in figures.items():
+            key = f"{prefix}{name}{suffix}"
+            self.log_metric(key, each.value)
+            self.log_tag(f"{INTERVAL}{key}", f"{each.low:.4g} to {each.high:.4g}")
 
     def log_tag(self, key: str, value: str) -> None:
         """Record a tag, replacing an earlier value."""

@@ -11,7 +11,7 @@ from exported_model import SIZE
 
 import stages
 from stages import InputError, Model, load, read_radiograph, split_report
-from stages.api.models import checkpoint_folder
+from stages.api.checkpoints import checkpoint_folder
 from stages.common.encoders.dual import load_checkpoint, to_input
 from stages.common.files.code_digest import PACKAGE
 
@@ -111,7 +111,7 @@ def test_a_registered_model_loads_by_its_uri(exported, model, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda _: load("nowhere"), "nowhere: not a model: inference.json is missing; name the checkpoint"),
+        (lambda _: load("nowhere"), "nowhere: no such folder; name the checkpoint"),
         (lambda _: load("file:///nowhere"), "file:///nowhere: "),
         (lambda model: model.read_radiograph("nowhere.dcm"), "nowhere.dcm: cannot be read"),
         (lambda model: model.read_radiograph(b"no picture"), "image 0: not an image: neither DICOM nor JPEG nor PNG"),

@@ -93,6 +93,33 @@ def test_measurements_of_the_same_weights_stand_beside_them_and_follow_them(choo
     assert not [key for key in tags if "few_shot" in key]
 
 
+def test_the_page_is_the_model_card_with_intervals_unless_a_person_wrote_it(choose, write, sync, versions, database):
+    place = choose("aa")
+    (place / "checkpoint").mkdir()
+    (place / "checkpoint/README.md").write_text("---\nlicense: other\n---\n# The card\n\n| a |\n|---|\n")
+    write("zero_shot_classification", "mlip/rsna", inputs={"checkpoint": "aa"},
+          metrics=[{"key": "test/auc", "value": 0.8, "step": 0, "timestamp": 1}],
+          tags={"interval.test/auc": "0.7 to 0.9"})  # fmt: skip
+    model = sync().models[0].split()[0]
+    held = versions()[0]["aa"]
+    assert held.tags["metric.zero_shot_classification/rsna/auc"] == "0.8 (0.7 to 0.9)"
+    decision, table, card = held.description.split("\n\n", 2)
+    assert decision.startswith("Step 9 of 2 candidates")
+    assert "| zero_shot_classification/rsna/auc | 0.8 (0.7 to 0.9) |" in table
+    assert card == "# The card\n\n| a |\n|---|"
+    client = MlflowClient(f"sqlite:///{database}")
+    assert client.get_registered_model(model).description.endswith(card)
+    (place / "checkpoint/README.md").write_text("# Another card\n")
+    sync()
+    assert versions()[0]["aa"].description.endswith("# Another card")
+    client.update_registered_model(model, "ours")
+    client.update_model_version(model, held.version, "ours, too")
+    sync()
+    sync()
+    found = client.get_registered_model(model).description, versions()[0]["aa"].description
+    assert found == ("ours", "ours, too")
+
+
 def test_untrained_unfinished_and_half_written_models_are_left_out(choose, tmp_path):
     choose(variant="random", decision={"chosen_step": 0})
     choose(variant="running", status="RUNNING", ended=None)

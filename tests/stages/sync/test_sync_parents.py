@@ -63,7 +63,11 @@ def test_the_tree_of_two_calls_and_back_after_a_loss(write, store, tmp_path):
     (folder / "journal.json").rename(folder / "earlier_journals" / f"journal_{STARTED + 1}.json")
     write("pretrain", "mlip", tags=tagged("B"), started=STARTED + 90_000, ended=STARTED + 99_000)
     summary = sync(tmp_path / "results")
-    assert (summary.new, summary.updated, summary.unchanged) == (2, 2, 1)  # A and the kept stage have moved
+    assert (summary.new, summary.updated, summary.unchanged) == (
+        2,
+        3,
+        0,
+    )  # A is no longer the newest, and the kept stage has moved
     assert sync(tmp_path / "results").unchanged == 5
 
     def tree():

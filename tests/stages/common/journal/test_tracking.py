@@ -20,6 +20,7 @@ from stages.common.files.code_digest import ROOT, code_digest, code_digests
 from stages.common.journal import tracking
 from stages.common.journal.journals import find_journals
 from stages.common.journal.tracking import flatten, track
+from stages.common.records import Estimate
 from stages.common.settings import Settings
 
 STAGE = "sync"  # any stage whose code stands in the repository
@@ -346,3 +347,13 @@ def test_a_stage_that_writes_nothing_more_still_hears_of_a_damaged_input(journal
 
 def _damaged():
     raise InputError("1.arrow: damaged")
+
+
+def test_a_figure_is_a_metric_with_its_interval_as_a_tag(journal):
+    figures = {"auc": Estimate(value=0.75, low=0.5, high=0.9)}
+    with track(STAGE, "n", journal=journal, settings=Example(), inputs={}) as run:
+        run.log_figures(figures)
+        run.log_figures(figures, suffix="/edema")
+    record = json.loads(journal.read_text())
+    assert {each["key"]: each["value"] for each in record["metrics"]} == {"test/auc": 0.75, "test/auc/edema": 0.75}
+    assert record["tags"]["interval.test/auc/edema"] == record["tags"]["interval.test/auc"] == "0.5 to 0.9"

@@ -1,0 +1,90 @@
+"""Answers for many radiographs as a table: files found, columns, and the form of the output."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..common.errors import InputError
+
+if TYPE_CHECKING:
+    from ..api.models import Answer
+
+COLUMNS = ("image", "class", "probability", "cosine", "error")
+FORMS = (".csv", ".json", ".parquet")
+
+
+def files_of(named: Sequence[Path]) -> list[Path]:
+    """Return the files that were named, and those at any depth in folders that were, in order of their names.
+
+    Hidden files are left out of folders. Raises InputError for a folder without files, since nothing would be read.
+    """
+    found: list[Path] = []
+    for path in named:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = [each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each, path)]
+        if not inside:
+            raise InputError(f"{path}: no file in it", "name a folder of DICOM, JPEG or PNG files")
+        found += inside
+    return found
+
+
+def _is_hidden(path: Path, below: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(below).parts)
+
+
+def check_form(path: Path) -> None:
+    """Raise InputError where the name of an output says no form that can be written."""
+    if path.suffix.lower() not in FORMS:
+        raise InputError(f"--output {path}: no known form", f"use a name that ends in {', '.join(FORMS)}")
+
+
+def rows_of(answers: Iterable["Answer"]) -> list[dict[str, Any]]:
+    """Return a row for each image and class; an image that could not be read has one row, with the reason."""
+    rows: list[dict[str, Any]] = []
+    for each in answers:
+        image = _encodable(each.image)
+        if each.error:
+            rows.append(dict.fromkeys(COLUMNS) | {"image": image, "error": _encodable(each.error)})
+        rows += [dict(zip(COLUMNS, (image, name, share, each.cosines[name], None), strict=True))
+                 for name, share in each.probabilities.items()]  # fmt: skip
+    return rows
+
+
+def _encodable(text: str) -> str:
+    """Return a text that UTF-8 can hold: a file's name may be any bytes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def write_rows(rows: Sequence[dict[str, Any]], output: Path | None, as_json: bool) -> None:
+    """Write the rows in the form that the output's name says; to standard output as CSV or JSON."""
+    form = output.suffix.lower() if output else ".json" if as_json else ".csv"
+    if output is None:
+        sys.stdout.write(_text(rows, form))
+        return
+    from ..common.files.atomic_files import atomic_path, write_text
+
+    if form != ".parquet":
+        write_text(output, _text(rows, form))
+        return
+    import pyarrow as pa  # imported here, because it takes time and --help does not need it
+    from pyarrow import parquet
+
+    types = {name: pa.float64() if name in ("probability", "cosine") else pa.string() for name in COLUMNS}
+    with atomic_path(output) as temporary:
+        parquet.write_table(pa.Table.from_pylist(list(rows), pa.schema(types)), temporary)
+
+
+def _text(rows: Sequence[dict[str, Any]], form: str) -> str:
+    if form == ".json":
+        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
