@@ -41,6 +41,7 @@ from workflow.site_profile import (
 
 STARTED = time.time()
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
+APPTAINER_ARGUMENTS = workflow.deployment_settings.apptainer_args
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 try:
