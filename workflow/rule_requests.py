@@ -14,7 +14,10 @@ MOST = 4  # times the first attempt's, unless a rule says otherwise
 
 @dataclass(frozen=True)
 class Request:
-    """Request of one job at its first attempt. `memory_most` and `minutes_most` limit the growth of later ones."""
+    """Request of one job to each of its nodes, at its first attempt.
+
+    `memory_most` and `minutes_most` limit the growth of later ones.
+    """
 
     rule: str
     threads: int
@@ -22,6 +25,7 @@ class Request:
     minutes: int
     gpus: int
     local: bool  # runs where snakemake runs
+    cores_per_gpu: bool = False  # `threads` are of one GPU
     memory_most: int = 1
     minutes_most: int = 1
 
@@ -49,6 +53,7 @@ def rule_requests(rules: Path) -> dict[str, Request]:
                 minutes=_number(text, _NUMBER.format("runtime"), 0),
                 gpus=_number(text, _NUMBER.format("gpu"), 0),
                 local=bool(re.search(r"^    localrule: True", text, re.MULTILINE)),
+                cores_per_gpu=bool(re.search(r"^    threads: \d+ \* SPREAD", text, re.MULTILINE)),
                 memory_most=_growth(text, "mem_mb"),
                 minutes_most=_growth(text, "runtime"),
             )
@@ -57,13 +62,15 @@ def rule_requests(rules: Path) -> dict[str, Request]:
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
     """Return a request with a profile's resources applied; a number there holds for every attempt."""
-    keys = ("mem_mb", "runtime", "gpu")
+    keys = ("mem_mb", "runtime", "gpu", "nodes")
     numbers = {key: int(resources[key]) for key in keys if str(resources.get(key, "")).isdigit()}
+    gpus = -(-numbers.get("gpu", request.gpus) // max(1, numbers.get("nodes", 1)))
     return replace(
         request,
+        threads=request.threads * max(1, gpus) if request.cores_per_gpu else request.threads,
         memory_mb=numbers.get("mem_mb", request.memory_mb),
         minutes=numbers.get("runtime", request.minutes),
-        gpus=numbers.get("gpu", request.gpus),
+        gpus=gpus,
         memory_most=1 if "mem_mb" in numbers else request.memory_most,
         minutes_most=1 if "runtime" in numbers else request.minutes_most,
     )

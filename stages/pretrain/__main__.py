@@ -5,10 +5,10 @@ from .contract import PretrainJob
 
 
 def main(job: PretrainJob) -> None:
-    from .ranks import start_ranks  # torch, which --help does not need
+    from .ranks import Launch, start_ranks  # torch, which --help does not need
     from .training import pretrain
 
-    start_ranks(__package__, job.processes)
+    start_ranks(__package__, Launch(job.processes, job.nodes, job.node_index, job.rendezvous))
     pretrain(job)
 
 

@@ -1,4 +1,4 @@
-"""One training by several processes: torchrun on one node, one process per GPU; NCCL between GPUs, gloo between CPUs.
+"""One training by several processes: torchrun on each node, one process per GPU; NCCL between GPUs, gloo between CPUs.
 
 Why the number of ranks W changes rounding only. Rank k encodes rows k B/W .. (k+1) B/W of the global batch of B pairs,
 gathers what the losses compare, and computes the whole objective: L_k = L on every rank. Call F = sum_k L_k = W L, one
@@ -17,6 +17,7 @@ SIGTERM and SIGUSR1 only trigger extra saves; the periodic saves are what guaran
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -114,29 +115,55 @@ def connect(device: str = "auto") -> Iterator[Ranks]:
     with one_message(store, rank):
         cuda = device != "cpu" and torch.cuda.is_available()
         if cuda:
-            if torch.cuda.device_count() < world:
+            here = int(os.environ["LOCAL_WORLD_SIZE"])
+            if torch.cuda.device_count() < here:
                 raise InputError(
-                    f"torchrun started {world} processes, but {torch.cuda.device_count()} GPUs are visible: "
-                    "start one process per GPU"
+                    f"torchrun started {here} processes on {socket.gethostname()}, but {torch.cuda.device_count()} "
+                    "GPUs are visible: start one process per GPU"
                 )
-            torch.cuda.set_device(rank)  # one node: the rank is the GPU's number
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl" if cuda else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=_LONGEST_WAIT)
         yield Ranks(rank, world, store)
         dist.destroy_process_group()
 
 
-def start_ranks(module: str, processes: int) -> None:
-    """Replace this process by torchrun, with `processes` processes of `module` and the same arguments.
+@dataclass(frozen=True)
+class Launch:
+    """The processes of this node, among those of all `nodes`; `rendezvous` is HOST:PORT of node 0."""
 
-    Does nothing for a single process, or if torchrun started this one. The processes share the available cores.
+    processes: int
+    nodes: int = 1
+    node: int = 0
+    rendezvous: str = ""
+
+
+def start_ranks(module: str, launch: Launch) -> None:
+    """Replace this process by torchrun, with `launch.processes` processes of `module` and the same arguments.
+
+    Does nothing for a single process, or if torchrun started this one. The processes share the available cores. Each
+    of several nodes calls this. Raises InputError where they cannot meet.
     """
-    if processes <= 1 or dist.is_torchelastic_launched():
+    if launch.processes * launch.nodes <= 1 or dist.is_torchelastic_launched():
         return
-    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // processes))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    os.environ["OMP_NUM_THREADS"] = str(max(1, len(os.sched_getaffinity(0)) // launch.processes))
+    launcher = ["-m", "torch.distributed.run", *_where(launch), f"--nproc-per-node={launch.processes}"]
     launcher += ["--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1", f"--shutdown-timeout={SHUTDOWN_SECONDS}"]
     os.execv(sys.executable, [sys.executable, *launcher, "-m", module, *sys.argv[1:]])  # noqa: S606 (its own arguments, no shell)
+
+
+def _where(launch: Launch) -> list[str]:
+    """Return torchrun's options for this node."""
+    if launch.nodes == 1:
+        return ["--standalone"]
+    host, _, port = launch.rendezvous.rpartition(":")
+    if not host or not port.isdecimal() or launch.node >= launch.nodes:
+        raise InputError(
+            f"--nodes {launch.nodes} --node-index {launch.node} --rendezvous {launch.rendezvous or 'missing'}",
+            remedy="call every node with its own number, from 0, and with HOST:PORT of node 0",
+        )
+    return [f"--nnodes={launch.nodes}", f"--node-rank={launch.node}", "--rdzv-backend=static", f"--master-addr={host}",
+            f"--master-port={port}"]  # fmt: skip
 
 
 def check_batch(batch: int, world: int) -> None:

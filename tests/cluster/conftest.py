@@ -1,4 +1,4 @@
-"""A cluster on this machine: SLURM with one node, images built from the real Dockerfiles, a user's checkout.
+"""A cluster on this machine: SLURM with two nodes and accounting, images from the real Dockerfiles, a checkout.
 
 As root on Debian this is real or it fails; elsewhere it is skipped, loudly.
 """
@@ -17,10 +17,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import yaml
 from fault_runs import ONLY_PREPARATION, UP_TO_PREPARATION, Run
-from one_node_slurm import OneNodeSlurm
-from user_checkout import Checkout
+from two_node_slurm import TwoNodeSlurm
+from user_checkout import Checkout, set_account
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "cluster"
@@ -34,12 +33,12 @@ runroot = "{cache}/run"
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneNodeSlurm]:
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodeSlurm]:
     if os.geteuid() != 0:
         pytest.skip("CLUSTER TESTS NOT RUN: they install SLURM and Apptainer, which takes root on Debian 12")
     assert platform.machine() == "x86_64", "the cluster tests fetch Apptainer for x86_64"
     subprocess.run([HERE / "install.sh"], check=True, timeout=900)
-    with OneNodeSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
+    with TwoNodeSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
 
 
@@ -66,7 +65,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podman: str) -> Checkout:
+def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: TwoNodeSlurm, podman: str) -> Checkout:
     """A copy of the repository after `make images`. MLIP_CLUSTER_CHECKOUT names a folder where it, and what was run in
     it, is kept for the next session: as after `git pull`, only what a change invalidates runs again."""
     kept = os.environ.get("MLIP_CLUSTER_CHECKOUT")
@@ -98,11 +97,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: OneNodeSlurm, podm
 
 @pytest.fixture(scope="session")
 def user(checkout: Checkout) -> Checkout:
-    """The checkout after the account line of the profile was deleted: this cluster has no accounts."""
-    profile = checkout.folder / "workflow/profiles/slurm/config.yaml"
-    values = yaml.safe_load(profile.read_text())
-    values.pop("default-resources")
-    profile.write_text(yaml.safe_dump(values))
+    """The checkout after the account of the profile was set."""
+    set_account(checkout.folder)
     return checkout
 
 

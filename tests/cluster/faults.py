@@ -42,8 +42,8 @@ def requeue(running: RunningStage) -> None:
 
 
 def preempt(_: RunningStage) -> None:
-    """A job of a partition of higher priority wants the node's only GPU."""
-    urgent = ["sbatch", "--partition=urgent", "--gres=gpu:1", "--mem=100", "--time=1", "--output=/dev/null"]
+    """A job of a QOS that preempts the usual one wants every GPU of both nodes."""
+    urgent = ["sbatch", "--qos=urgent", "--nodes=2", "--gres=gpu:2", "--mem=100", "--time=1", "--output=/dev/null"]
     subprocess.run([*urgent, "--wrap=sleep 2"], check=True)
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Software of a one-node cluster on Debian 12, as root: SLURM, munge, Podman (for its API), Apptainer. Starts nothing.
+# Software of a cluster on one Debian 12 machine, as root: SLURM with accounting, munge, Podman (for its API), Apptainer.
+# Starts nothing.
 # Debian 12 has no Apptainer: it comes from Debian unstable, with the C library that it wants in a folder of its own.
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 private=/opt/apptainer-libc
 
-packages=(slurm-wlm munge podman runc buildah debootstrap patchelf squashfs-tools uidmap fuse-overlayfs)
+packages=(slurm-wlm slurmdbd mariadb-server munge podman runc buildah debootstrap patchelf squashfs-tools uidmap fuse-overlayfs)
 if ! dpkg --status "${packages[@]}" >/dev/null 2>&1; then
   printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d # packages must not start daemons: the test does, and ends them
   chmod +x /usr/sbin/policy-rc.d

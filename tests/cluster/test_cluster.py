@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from user_checkout import Checkout
+from accounting import ACCOUNT
+from user_checkout import Checkout, set_account
 
 from stages.common.digests import digest_of
 from workflow.images.lock import read_images_lock
@@ -22,7 +23,6 @@ ON_GPU = {
     "pretrain", "select_checkpoint", "extract_features", "zero_shot_classification", "retrieval",
     "few_shot_segmentation", "phrase_grounding",
 }  # fmt: skip
-PROFILE = "workflow/profiles/slurm/config.yaml"
 
 
 def journals(checkout: Checkout) -> dict[str, dict]:
@@ -41,15 +41,9 @@ def state_of(folder: Path) -> str:
 
 @pytest.fixture(scope="module")
 def refused_account(checkout: Checkout) -> str:
-    """What the command says on a fresh clone; then the user edits the profile. This cluster has no accounts."""
+    """What the command says on a fresh clone; then the user edits the profile."""
     output = checkout.snakemake(check=False)
-    profile = checkout.folder / PROFILE
-    lines = profile.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if "slurm_account: CHANGE_ME" not in line]
-    assert len(kept) == len(lines) - 1
-    text = "".join(kept)
-    assert not yaml.safe_load(text)["default-resources"]
-    profile.write_text(text.replace("default-resources:\n", ""))
+    set_account(checkout.folder)
     return output
 
 
@@ -111,6 +105,20 @@ def test_every_stage_ran_as_a_job_in_the_container_of_its_image(finished: Checko
         shutil.copy(finished.folder / "jobs.txt", destination)
 
 
+def test_the_accounts_have_every_job(finished: Checkout) -> None:
+    """Accounting holds what the controller forgets: each job under the profile's account, on one of the nodes."""
+    columns = ("JobIDRaw", "Account", "QOS", "State", "NodeList")
+    lines = finished.slurm.command(
+        "sacct", "--parsable2", "--noheader", "--allocations", f"--format={','.join(columns)}"
+    )
+    found = {line.split("|")[0]: line.split("|")[1:] for line in lines.splitlines()}
+    for place, journal in journals(finished).items():
+        account, qos, state, node = found[journal["tags"]["slurm_job_id"]]
+        assert (account, qos, state) == (ACCOUNT, "normal", "COMPLETED"), place
+        assert node in finished.slurm.nodes, place
+    assert {node for *_, node in found.values()} == set(finished.slurm.nodes), "one node did all the work"
+
+
 def test_the_containers_see_what_was_passed_and_nothing_else(finished: Checkout, tmp_path: Path) -> None:
     finished.snakemake(
         *("--snakefile", "tests/cluster/probe.smk", "probe/environment.txt"),
@@ -136,16 +144,25 @@ def test_a_node_without_its_gpu_says_so(finished: Checkout) -> None:
 
 
 def test_the_doctor_looks_through_slurm_into_the_image(finished: Checkout) -> None:
-    """This cluster has no accounting, and a GPU that is none: both are told with the remedy, all else of it is well."""
+    """This cluster has GPUs that are none: that is told with the remedy, all else of it is well."""
     command = [sys.executable, "-m", "workflow.doctor", "--profile", "slurm", "--gpu"]
     done = subprocess.run(command, cwd=finished.folder, capture_output=True, text=True, check=False, timeout=300)
     lines = [line.split(maxsplit=1) for line in done.stdout.splitlines() if line[:1].strip()]
     found = dict(reversed(each) for each in lines)
-    well = ("SLURM queue", "partition normal", "Apptainer", "image torch", "container", "variables", "bind paths")
+    well = (
+        "SLURM queue",
+        "SLURM accounting",
+        "account",
+        "partition normal",
+        "Apptainer",
+        "image torch",
+        "container",
+        "variables",
+        "bind paths",
+    )
     for subject in well:
         assert [state for text, state in found.items() if text.startswith(subject)] == ["ok"], done.stdout
     assert found["GPU                 one was allotted, but PyTorch in the image sees none"] == "ERROR"
-    assert "uncomment `slurm-status-command: squeue`" in " ".join(done.stdout.split())
     assert done.returncode == 1
 
 
@@ -215,7 +232,7 @@ def test_a_new_image_reruns_its_own_stages_alone(finished: Checkout) -> None:
         entries["report"] |= {"digest": "sha256:0123456789ab" + "0" * 52, "sif": str(new)}
         lock.write_text(yaml.safe_dump(entries))
         jobs = set(finished.slurm.jobs())
-        finished.snakemake()
+        finished.snakemake("--slurm-status-command", "squeue")  # as where there is no accounting
         added = [finished.slurm.jobs()[job] for job in set(finished.slurm.jobs()) - jobs]
         assert [job["Comment"] for job in added] == ["rule_summarize"]
         journal = journals(finished)["summarize/journal.json"]

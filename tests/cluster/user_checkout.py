@@ -7,7 +7,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from one_node_slurm import OneNodeSlurm
+from accounting import ACCOUNT
+from two_node_slurm import TwoNodeSlurm
+
+PROFILE = "workflow/profiles/slurm/config.yaml"
+
+
+def set_account(folder: Path) -> None:
+    """Edit the profile as its user must: the account, and nothing else."""
+    profile = folder / PROFILE
+    profile.write_text(profile.read_text().replace("slurm_account: CHANGE_ME", f"slurm_account: {ACCOUNT}"))
 
 
 @dataclass
@@ -15,17 +24,17 @@ class Checkout:
     """What a user has: a clone with its images built and the account line of the profile dealt with."""
 
     folder: Path
-    slurm: OneNodeSlurm
+    slurm: TwoNodeSlurm
 
     def command(self, *arguments: str) -> list[str]:
-        """The user's command, with less of everything, since this node has two cores.
+        """The user's command, with less of everything, since this machine has two cores.
 
-        Six jobs are queued for them: the plugin looks for ended jobs at growing intervals, and the node must not wait.
+        Six jobs are queued for them: the plugin looks for ended jobs at growing intervals, and no node must wait.
         """
         return [
             *(sys.executable, "-m", "snakemake", "--profile", "slurm", "--jobs", "6", "--max-threads", "1"),
             *("--configfile", "workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml"),
-            *("--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2"),
+            *("--slurm-init-seconds-before-status-checks", "2"),
             *("--seconds-between-status-checks", "3", "--max-status-checks-per-second", "1", "--latency-wait", "10"),
             *arguments,
         ]

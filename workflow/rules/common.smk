@@ -43,6 +43,7 @@ from workflow.terminal import speak_plainly
 STARTED = time.time()
 TERMINAL = speak_plainly(workflow)  # None where Snakemake's own lines stay
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
+APPTAINER_ARGUMENTS = workflow.deployment_settings.apptainer_args
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
 try:

@@ -1,8 +1,8 @@
-"""A SLURM of one node on this machine: munge, the controller, the node daemon, a GPU that is none, no accounting;
-a partition `urgent` whose jobs preempt those of `normal`.
+"""A SLURM of two nodes on this machine: munge, accounting, the controller, a daemon per node, GPUs that are none.
 
 `File=/dev/null` lets SLURM schedule GPU requests and set CUDA_VISIBLE_DEVICES without a GPU being there. The
 configuration lies in /etc/slurm while the daemons run, since Snakemake's plugin clears SLURM_CONF from job steps.
+Both nodes are this machine, by other ports: Debian's slurmd may run several times (`--enable-multiple-slurmd`).
 """
 
 import shutil
@@ -12,14 +12,17 @@ import subprocess
 import time
 from pathlib import Path
 
-MARK = "# Written by MLIP's cluster tests."
+from accounting import DAEMON_PORT, MARK, register, slurmdbd_conf, start_database
+
 CONFIGURATION = Path("/etc/slurm")
+CLUSTER = "test"
+FIRST_PORT = 26830  # of the daemon of the first node
+GPUS = ("/dev/null", "/dev/full")  # of a node
 SLURM_CONF = """\
 {mark}
-ClusterName=test
+ClusterName={cluster}
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort=26817
-SlurmdPort=26818
 SlurmUser=root
 AuthType=auth/munge
 AuthInfo=cred_expire=10
@@ -27,30 +30,34 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
-AccountingStorageType=accounting_storage/none
-JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting_port}
+AccountingStorageEnforce=associations,limits,qos
+AccountingStorageTRES=gres/gpu
+JobAcctGatherType=jobacct_gather/linux
 MpiDefault=none
 MinJobAge=3600
-PreemptType=preempt/partition_prio
+PreemptType=preempt/qos
 PreemptMode=REQUEUE
 ReturnToService=2
 SchedulerParameters=sched_interval=1,batch_sched_delay=0
 KillWait=5
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd-%n.log
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} Gres=gpu:1
-PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO PriorityTier=1
-PartitionName=urgent Nodes=ALL MaxTime=INFINITE OverSubscribe=NO PriorityTier=2 PreemptMode=OFF
+{nodes}
+PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE OverSubscribe=NO
+PartitionName=gpu Nodes=ALL MaxTime=INFINITE OverSubscribe=NO
 """
 
 
-class OneNodeSlurm:
+class TwoNodeSlurm:
     """Starts the daemons on entering and ends them, and every job, on leaving. Needs root.
 
     `memory` (MB) is what the node claims, so that real requests fit: small settings use little of it.
@@ -59,25 +66,37 @@ class OneNodeSlurm:
     def __init__(self, folder: Path, cpus: int = 2, memory: int = 256_000) -> None:
         self.folder = folder
         (folder / "state").mkdir(parents=True)
-        (folder / "spool").mkdir()
+        self.nodes = {f"node{number}": FIRST_PORT + number for number in (1, 2)}
         host = socket.gethostname()
-        values = {"mark": MARK, "host": host, "folder": folder, "cpus": cpus, "memory": memory}
+        nodes = "\n".join(
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory}"
+            f" Gres=gpu:{len(GPUS)}"
+            for name, port in self.nodes.items()
+        )
+        values = {"mark": MARK, "cluster": CLUSTER, "host": host, "folder": folder, "nodes": nodes}
+        gpus = "\n".join(f"NodeName={name} Name=gpu File={file}" for name in self.nodes for file in GPUS)
         self._files = {
-            CONFIGURATION / "slurm.conf": SLURM_CONF.format(**values),
-            CONFIGURATION / "gres.conf": f"{MARK}\nNodeName={host} Name=gpu File=/dev/null\n",
+            CONFIGURATION / "slurm.conf": SLURM_CONF.format(accounting_port=DAEMON_PORT, **values),
+            CONFIGURATION / "gres.conf": f"{MARK}\n{gpus}\n",
+            CONFIGURATION / "slurmdbd.conf": slurmdbd_conf(folder),
         }
         self._daemons: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> "OneNodeSlurm":
+    def __enter__(self) -> "TwoNodeSlurm":
         for path, text in self._files.items():
             assert not path.exists() or path.read_text().startswith(MARK), (
                 f"{path}: this machine has a SLURM of its own"
             )
             path.write_text(text)
+            path.chmod(0o600 if path.name == "slurmdbd.conf" else 0o644)  # it holds a password: slurmdbd insists
         try:
             self._start_munge()
+            self._daemons.append(start_database(self.folder))
+            self.start_accounting()
+            register(CLUSTER, self.folder / "slurmdbd.log")
             self.start_controller()
-            self._start("slurmd", "-D")
+            for name in self.nodes:
+                self.start_node(name)
             self._wait_until_idle()
         except BaseException:
             self.__exit__()
@@ -108,14 +127,22 @@ class OneNodeSlurm:
         fields = [dict(word.partition("=")[::2] for word in line.split() if "=" in word) for line in records]
         return {each["JobId"]: each for each in fields if "JobId" in each}
 
+    def start_accounting(self) -> None:
+        self._start("slurmdbd", "-D")
+
     def start_controller(self) -> None:
         self._start("slurmctld", "-D")
 
-    def stop_controller(self) -> None:
-        (controller,) = [each for each in self._daemons if each.args[0] == "slurmctld"]
-        controller.terminate()
-        controller.wait(30)
-        self._daemons.remove(controller)
+    def start_node(self, name: str) -> None:
+        (self.folder / f"spool-{name}").mkdir(exist_ok=True)
+        self._start("slurmd", "-D", "-N", name)
+
+    def stop(self, *command: str) -> None:
+        """End the daemon that was started by a command that begins like this: `slurmctld`, or `slurmd -D -N node1`."""
+        (daemon,) = [each for each in self._daemons if tuple(each.args[: len(command)]) == command]
+        daemon.terminate()
+        daemon.wait(30)
+        self._daemons.remove(daemon)
 
     def _start(self, *command: str) -> None:
         with (self.folder / f"{command[0]}.out").open("ab") as log:
@@ -135,6 +162,8 @@ class OneNodeSlurm:
 
     def _wait_until_idle(self) -> None:
         deadline = time.monotonic() + 60
-        while self.command("sinfo", "--noheader", "--format=%T", check=False).strip() != "idle":
+        while self.command(
+            "sinfo", "--Node", "--noheader", "--partition=normal", "--format=%T", check=False
+        ).split() != (["idle"] * len(self.nodes)):
             assert time.monotonic() < deadline, (self.folder / "slurmctld.log").read_text()[-3000:]
             time.sleep(0.5)

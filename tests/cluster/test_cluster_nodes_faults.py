@@ -1,0 +1,99 @@
+"""A training on two nodes loses a rank, a launcher, a node, its GPUs, the database: it ends in the same weights."""
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from fault_runs import PREPARATION, Run, report
+from faults import AfterSteps, Faults, RunningStage, kill, preempt, steps_in
+from two_node_slurm import TwoNodeSlurm
+from user_checkout import Checkout
+
+pytestmark = pytest.mark.cluster_faults
+
+STEPS_BEFORE = 60
+ON_TWO_NODES = ("--set-resources", "pretrain:nodes=2", "pretrain:gpu=4")  # all GPUs: one training at a time
+
+
+def kill_rank(running: RunningStage) -> None:
+    """Kill one of the processes that torchrun, which took the place of the stage, has started on its node."""
+    children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+    subprocess.run(["kill", "-KILL", children[-1]], check=True)
+
+
+def lose_node(_: RunningStage) -> None:
+    """Take one node of the job away for some seconds, as if it had died."""
+    node = ["scontrol", "update", "NodeName=node2"]
+    subprocess.run([*node, "State=DOWN", "Reason=lost"], check=True)
+    time.sleep(10)
+    subprocess.run([*node, "State=RESUME"], check=True)
+
+
+FAULTS = {"rank_killed": kill_rank, "launcher_killed": kill, "node_lost": lose_node, "preempted": preempt}
+
+
+@pytest.fixture(scope="module")
+def trained(user: Checkout, undisturbed: Run) -> tuple[Run, Faults]:
+    """One run of equal variants that differ in what is done to them: `mlip` is left alone."""
+    overlay = {
+        "compare": ["mlip", *FAULTS],
+        "variants": {name: {} for name in FAULTS},
+        "pretrain": {"optimisation": {"epochs": 100}},
+    }
+    (user.folder / "nodes.yaml").write_text(yaml.safe_dump(overlay))
+    settings = ("workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml", "nodes.yaml")
+    run = Run(user, "nodes", "--configfile", *settings, "--until", "pretrain", *ON_TWO_NODES)
+    for part in ("phantom", *(f"results/{stage}" for stage in PREPARATION[:-1])):
+        run.copy(undisturbed, part)
+    faults = {
+        f"pretrain/{name}": AfterSteps(fault, run.place / "logs" / "pretrain" / f"{name}.log", STEPS_BEFORE)
+        for name, fault in FAULTS.items()
+    }
+    with Faults(faults) as done:
+        run.go()
+    assert set(done.done) == set(faults)
+    return run, done
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_weights_are_those_of_a_training_that_was_left_alone(trained: tuple[Run, Faults], name: str) -> None:
+    run, faults = trained
+    folder = run.place / "results" / "pretrain"
+    alone, other = (
+        {path.name: path.read_bytes() for path in sorted((folder / each / "candidates").glob("*.safetensors"))}
+        for each in ("mlip", name)
+    )
+    assert alone
+    assert other == alone
+    attempts = run.attempts(faults.done[f"pretrain/{name}"].job)
+    restarts = [each["Restarts"] for each in attempts]
+    fault = faults.of_stage[f"pretrain/{name}"]
+    assert isinstance(fault, AfterSteps)
+    told = [line for line in fault.last.splitlines() if line.startswith(("error:", "Error", "pretrain:"))]
+    report(
+        f"{name}, two nodes", "pretrain",
+        f"{len(attempts)} job(s), restarts {restarts}, after step {steps_in(fault.last)}; weights equal: {told[:1]}",
+    )  # fmt: skip
+    assert len(attempts) + sum(map(int, restarts)) >= 2
+
+
+def test_the_database_is_away_for_a_minute(user: Checkout) -> None:
+    """The controller keeps what it could not tell the database; nothing is lost, nothing runs twice."""
+    run = Run(user, "database", "--until", "pair_images_reports")
+    slurm: TwoNodeSlurm = user.slurm
+    with Faults({"index_inputs": lambda _: None}) as faults:
+        running = run.start()
+        while not faults.done:
+            assert running.poll() is None, running.communicate()[0]
+            time.sleep(0.1)
+    slurm.stop("slurmdbd")
+    time.sleep(60)
+    slurm.start_accounting()
+    output, _ = running.communicate(timeout=1500)
+    if running.returncode:
+        run.go()
+    assert all(len(run.attempts(job)) == 1 for job in run.jobs()), output
+    how = "same command again" if running.returncode else "continued by itself"
+    report("database away for 60 s", "index_inputs and after", f"{how}; no job ran twice")
