@@ -92,8 +92,8 @@ def test_nothing_is_loaded_from_elsewhere(page, output):
 
 def test_every_picture_has_a_description_and_every_link_a_target(page):
     images = page.all("img")
-    # 2 ROC, reliability, 2 of precision and recall, decision curve, 2 of each of 4 outcomes, label efficiency, 4 outlined,
-    # 3 radiographs with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of sentences, time
+    # 2 ROC, reliability, 2 of precision and recall, decision curve, 2 of each of 4 outcomes, label efficiency,
+    # 4 outlined, 3 radiographs with 2 heatmaps each, 2 phi, loss, selection, 4 of the data, 2 of sentences, time
     assert len(images) == 2 + 1 + 2 + 1 + 8 + 1 + 4 + 9 + 2 + 1 + 1 + 4 + 2 + 1
     assert all(len(image["alt"]) > 20 for image in images)
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
