@@ -9,7 +9,7 @@ import stages
 
 DECISIONS = Path(__file__).resolve().parents[1] / "docs" / "decisions"
 _ORDER = (
-    *("load", "Model", "Heatmap", "Reading"),
+    *("load", "Model", "Heatmap", "Reading", "Answer"),
     *("read_radiograph", "SquareImage", "split_report", "Sentence", "InputError"),
 )
 
