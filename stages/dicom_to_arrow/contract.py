@@ -25,7 +25,7 @@ class DicomToArrowSettings(ConversionSettings):
     publish_samples: bool = Field(
         False, description="log a contact sheet of radiographs drawn by seed, which MLflow then copies and shows"
     )
-    samples: int = Field(24, ge=1, description="number of radiographs on the contact sheet")
+    samples: int = Field(24, ge=1, le=600, description="number of radiographs on the contact sheet")
     seed: int = Field(0, description="seed of their choice")
 
     def conversion(self) -> ConversionSettings:

@@ -4,6 +4,7 @@ Every figure stands beside those of baselines that need no understanding of the 
 values behind them, and samples where they may be shown.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,7 @@ from .pointing import peak
 from .prompt_sets import Grounded, ground_prompts
 
 PARTS = ("train", "validation", "test")
+_MOST_DRAWN = 8  # samples on one picture
 
 
 @dataclass(frozen=True)
@@ -171,11 +173,13 @@ def _draw(run: Run, grounded: Sequence[GroundedFinding], shown: Sequence[Mapping
                                                         own.figures["pointing"].items() if figure is not None}
             for each in grounded for name, own in each.sets.items()}  # fmt: skip
     run.pictures.bars("pointing.svg", hits)
-    if shown:
+    for finding in dict.fromkeys(row["finding"] for row in shown):
+        own = [row for row in shown if row["finding"] == finding][:_MOST_DRAWN]
         pictures = {_title(row): (np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
                                   np.array(row["heatmap"]).reshape(size, size), decode(row["content"], size, size),
-                                  decode(row["region"], size, size)) for row in shown}  # fmt: skip
-        run.pictures.heatmaps("heatmaps.png", "cosine with the prompts", pictures)
+                                  decode(row["region"], size, size)) for row in own}  # fmt: skip
+        name = f"heatmaps_{re.sub(r'[^A-Za-z0-9]+', '_', finding)}.png"
+        run.pictures.heatmaps(name, "cosine with the prompts, as read", pictures)
 
 
 def _title(row: Mapping[str, Any]) -> str:
