@@ -23,6 +23,7 @@ from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from stages.common.journal.progress import duration
+from stages.common.wording import counted
 
 _DEFAULT = "DefaultStreamHandler"  # Snakemake's name of the handler that is replaced
 _SAID_OTHERWISE = {LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED, LogEvent.PROGRESS,
@@ -72,7 +73,7 @@ class Terminal(logging.Handler):
         """Say how long the whole run took, and leave the last words to the caller."""
         with self._locked():
             took = duration(self._clock() - self._began)
-            self._write(f"{self._done} jobs done in {took}. What Snakemake says of each: .snakemake/log/")
+            self._write(f"{counted(self._done, 'job')} done in {took}. What Snakemake says of each: .snakemake/log/")
             self._over = True
 
     def close(self) -> None:
@@ -101,7 +102,7 @@ class Terminal(logging.Handler):
         if event == LogEvent.RUN_INFO:
             stats = said["stats"]
             self._total = stats["total"] - stats.get(_ALL, 0)
-            self._write(f"{self._total} jobs on {self._cores} {'core' if self._cores == 1 else 'cores'}")
+            self._write(f"{counted(self._total, 'job')} on {counted(self._cores, 'core')}")
         elif event == LogEvent.JOB_INFO:
             self._start(said)
         elif event == LogEvent.JOB_FINISHED:
