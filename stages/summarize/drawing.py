@@ -19,7 +19,7 @@ from .readers.training import Training
 INK, GRID = "#1d2429", "#dfe3e6"
 # Okabe and Ito's palette, distinguishable with every common colour blindness; dashes help in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5D3A9B")
-_KEPT = " '=:/;,+()-.!*@?[]&"  # stands in an address as it is
+_KEPT = " =:/;,+()-.!*@?[]"  # stands in an address as it is
 _DASHES = ("", "6 2", "2 2", "6 2 2 2")
 
 STYLE: dict[RcKeyType, Any] = {
