@@ -13,10 +13,10 @@ QUALITY = 90  # of JPEG, for pixels of radiographs: a picture to look at, not da
 
 
 def compact(svg: str) -> str:
-    """Return the SVG with smaller pictures, paths in hundredths of a point, single quotes and no ends of lines."""
+    """Return the SVG with smaller pictures, paths in hundredths of a point and no ends of lines."""
     text = _PNG.sub(lambda found: _smaller(base64.b64decode(found.group(1))), svg)
     text = _PATH.sub(lambda found: _LONG.sub(r"\1", found.group()), text)
-    return re.sub(r"\s*\n\s*", " ", text).replace("'", "&apos;").replace('"', "'")
+    return re.sub(r"\s*\n\s*", " ", text)
 
 
 def _smaller(png: bytes) -> str:

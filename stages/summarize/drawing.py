@@ -9,7 +9,7 @@ from .readers.training import Training
 
 __all__ = ["COLOURS", "INK", "STYLE", "Style", "axes_of", "data_uri", "svg", "variant_styles"]
 
-_KEPT = " '=:/;,+()-.!*@?[]&"  # stands in an address as it is
+_KEPT = " =:/;,+()-.!*@?[]"  # stands in an address as it is
 
 
 def variant_styles(training: Sequence[Training]) -> dict[str, Style]:

@@ -57,7 +57,7 @@ def test_colours_and_transparency_are_kept_exactly(radiograph):
 
 def test_words_are_kept_and_paths_lose_what_nobody_sees():
     text = '<svg><path d="M 1.23456 7.5L 2 3.99999"/><text x="1.23456">0.12345 "it\'s"\n is</text></svg>'
-    assert compact(text) == ("<svg><path d='M 1.23 7.5L 2 3.99'/><text x='1.23456'>0.12345 'it&apos;s' is</text></svg>")
+    assert compact(text) == text.replace("1.23456 7.5", "1.23 7.5").replace("3.99999", "3.99").replace("\n ", " ")
 
 
 def test_an_address_holds_the_whole_drawing(radiograph):

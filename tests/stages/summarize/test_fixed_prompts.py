@@ -22,7 +22,7 @@ def test_prompts_that_nobody_chose_stand_beside_the_chosen_ones(read, output) ->
     assert any("which no label chose" in note for note in table.legend)
     page = (output / "report.html").read_text(encoding="utf-8")
     assert "every other set&#39;s AUC on it is told as not selected" in page
-    start = page.index("AUC on the test part with each set of prompts</p>")
+    start = page.index("AUC on the test part with each set of prompts</span>")
     assert page[start : page.index("</table>", start)].count('<span class="ci">chosen</span>') == 2
 
 

@@ -115,10 +115,10 @@ def test_three_seeds_of_every_trained_variant_let_bold_stand_and_fewer_do_not(
 def test_a_verdict_on_a_heatmap_says_of_how_many_trainings_it_is(tables: dict[str, Table], read: Inputs) -> None:
     notes = tables["grounding_rsna_no_place"].notes
     assert any(note.startswith("The heatmap of mlip (3 seeds) (") for note in notes)
-    assert not any(note.startswith("Said of one training") for note in notes)
+    assert not any("is of one training" in line for line in tables["grounding_rsna_no_place"].legend)
     single = {table.name: table for table in paper_tables(read, Comparisons(50, 0), [], ())}
-    assert "Said of one training (mlip), not of its settings: another may differ." in (
-        single["grounding_rsna_no_place"].notes
+    assert "What is said of a heatmap is of one training (mlip), not of its settings." in (
+        single["grounding_rsna_no_place"].legend
     )
 
 

@@ -15,7 +15,7 @@ from stages.summarize.inputs import read_inputs
 from stages.summarize.layered_drawing import without_implied
 from stages.summarize.provenance import lineage, read_provenance
 from stages.summarize.sections.localisation import over_mean_figure
-from stages.summarize.sections.provenance import dag, links_of
+from stages.summarize.sections.provenance import MOST_RUNS, dag, links_of
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -119,7 +119,7 @@ def test_every_run_has_its_key_and_a_link_where_a_server_is_known(built, html):
     other = next(run for run in runs if run.stage == "retrieval")
     assert links[other.key].startswith("https://mlflow.example/#/experiments/7/runs?")
     assert links[other.key].endswith(f"searchFilter=tags.%60mlip.key%60%20%3D%20%27{other.key}%27")
-    assert all(f'title="{run.key}"' in html for run in runs if run.key)
+    assert all(f'title="{run.key}"' in html for run in runs[:MOST_RUNS] if run.key)
     assert next(run for run in runs if run.name == "rsna/shards").key is None  # MLflow shows its gathering
 
 
