@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from exported_model import Exported, write_exported
 
 import stages
@@ -102,3 +103,15 @@ def test_a_workspace_without_a_demo_says_what_to_run(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read") as caught:
         check_learned(tmp_path)
     assert "make demo" in caught.value.remedy
+
+
+def test_workflows_pin_their_actions_and_what_runs_the_project_may_not_write() -> None:
+    folder = Path(__file__).resolve().parents[2] / ".github" / "workflows"
+    for path in folder.glob("*.yml"):
+        found = yaml.safe_load(path.read_text())
+        for job in found["jobs"].values():
+            allowed = job.get("permissions", found["permissions"])
+            runs_ours = any("make " in step.get("run", "") or ".ci/run" in step.get("run", "") for step in job["steps"])
+            assert not runs_ours or "write" not in allowed.values(), path
+            for step in job["steps"]:
+                assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", "a@" + "0" * 40)), step
