@@ -36,7 +36,8 @@ def published(tree):
         peak = [int(each) for each in np.unravel_index(heatmap.argmax(), heatmap.shape)]
         for dataset, finding in (("rsna", "lung_opacity"), ("siim", "pneumothorax")):
             rows = [{"image_id": f"{dataset}-{number}", "finding": finding, "pixels": picture.tobytes(),
-                     "heatmap": heatmap.ravel().tolist(), "region": encode(region), "peak": peak, "hit": True}
+                     "prompts": ["opacity"], "reading": "centred", "heatmap": heatmap.ravel().tolist(),
+                     "content": encode(np.ones_like(region)), "region": encode(region), "peak": peak, "hit": True}
                     for number, picture in enumerate(pictures)]  # fmt: skip
             folder = tree.results / "phrase_grounding" / variant / dataset
             write_rows(folder / "samples.arrow", schemas.samples(SIZE), rows)
@@ -52,7 +53,7 @@ def published(tree):
 def test_a_page_with_sixty_radiographs_is_small(published, tmp_path):
     run_stage(WORK, published.arguments(tmp_path))
     page = (tmp_path / "report.html").read_bytes()
-    assert page.count(b"<figure><img") >= 60
+    assert page.count(b"<img") >= 60
     assert len(page) < MOST
 
 

@@ -82,7 +82,7 @@ def test_the_page_shows_them_and_links_of_the_checklists_lead_somewhere(output) 
     assert {"operating-points", "subgroups", "judged-images", "checklist"} <= anchors
     assert "siim: not measured, for no test image states sex, age or view" in html
     assert "siim: radiographs are not published: zero_shot_classification.publish_samples is false" in html
-    assert html.count("data:image/jpeg;base64,") == 8  # two of each kind, of rsna alone
+    assert html.count('<img src="data:image/jpeg;base64,') == 8  # two of each kind, of rsna alone
     assert "Net benefit" in html
 
 
