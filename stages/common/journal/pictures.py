@@ -4,10 +4,13 @@ They are drawn from what the stage has at hand and never read again, so an edit 
 this module, and it imports it on the first picture (matplotlib takes .4 s of processor time).
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from io import BytesIO
 from math import isfinite
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from ..errors import first_line
 from ..files.atomic_files import atomic_path
 from ..pictures.drawing import COLOURS, PLAIN, PREDICTED, STYLE, TRUTH, axes_of, numbered_style, outline, svg
 from ..pictures.overlays import Overlay, overlays_png
@@ -30,6 +34,25 @@ _FEW = 20  # points of a line that are marked each: a single one would else be a
 _TILE, _ACROSS = 192, 6  # side of a radiograph on a contact sheet in pixels, and how many stand side by side
 
 
+P = ParamSpec("P")
+
+
+def _or_warning(
+    draw: Callable[Concatenate["Pictures", str, P], None],
+) -> Callable[Concatenate["Pictures", str, P], None]:
+    """Make a picture that cannot be drawn a warning: it must not cost the results that it shows."""
+
+    @wraps(draw)
+    def attempt(self: "Pictures", name: str, *arguments: P.args, **more: P.kwargs) -> None:
+        try:
+            draw(self, name, *arguments, **more)
+        except Exception as error:  # matplotlib, Pillow and disks raise what they like
+            what = f"{type(error).__name__}: {first_line(error)}"
+            print(f"warning: {self.folder / name}: could not be drawn ({what})", file=sys.stderr)
+
+    return attempt
+
+
 class Pictures:
     """The pictures of one run. Each method draws one, with equal bytes for equal values, and logs it under `name`.
 
@@ -37,13 +60,14 @@ class Pictures:
     """
 
     def __init__(self, folder: Path, log_artifact: Callable[[Path, bool], None]) -> None:
-        self._folder, self._log_artifact = folder, log_artifact
+        self.folder, self._log_artifact = folder, log_artifact
 
     def _log(self, name: str, content: bytes) -> None:
-        with atomic_path(self._folder / name) as temporary:
+        with atomic_path(self.folder / name) as temporary:
             temporary.write_bytes(content)
-        self._log_artifact(self._folder / name, True)
+        self._log_artifact(self.folder / name, True)
 
+    @_or_warning
     def bars(self, name: str, panels: Mapping[str, Mapping[str, Number]]) -> None:
         """Draw a panel for each title: a bar for each key, with its number."""
         rows = [max(len(each), 1) for each in panels.values()]
@@ -62,6 +86,7 @@ class Pictures:
                     axes.text(0, 0.5, "none", transform=axes.transAxes)
             self._log(name, svg(figure, "white").encode())
 
+    @_or_warning
     def histograms(self, name: str, panels: Mapping[str, Mapping[str, int]]) -> None:
         """Draw a histogram for each title: the count of each bin, by its name."""
         with mpl.rc_context(STYLE):
@@ -75,6 +100,7 @@ class Pictures:
                 axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
             self._log(name, svg(figure, "white").encode())
 
+    @_or_warning
     def curves(
         self, name: str, lines: Mapping[str, Points], across: str, up: str, kept: Mapping[str, int] | None = None
     ) -> None:
@@ -107,6 +133,7 @@ class Pictures:
                 figure.legend(loc="outside lower center", ncols=2, frameon=False)
             self._log(name, svg(figure, "white").encode())
 
+    @_or_warning
     def rates(self, name: str, lines: Mapping[str, Points], across: str, up: str) -> None:
         """Draw a line for each key in the unit square, where the diagonal is chance, as for ROC curves."""
         with mpl.rc_context(STYLE):
@@ -119,10 +146,12 @@ class Pictures:
                 figure.legend(loc="outside lower center", ncols=2, frameon=False)
             self._log(name, svg(figure, "white").encode())
 
+    @_or_warning
     def drawn(self, name: str, svg: str) -> None:
         """Log an SVG that the stage has drawn itself."""
         self._log(name, svg.encode())
 
+    @_or_warning
     def contact_sheet(self, name: str, radiographs: Sequence[Grey]) -> None:
         """Draw radiographs side by side, each shrunk to fit into its tile, as one JPEG."""
         across = min(_ACROSS, len(radiographs)) or 1
@@ -135,6 +164,7 @@ class Pictures:
         sheet.save(buffer, "JPEG", quality=85, optimize=True)
         self._log(name, buffer.getvalue())
 
+    @_or_warning
     def heatmaps(
         self,
         name: str,
@@ -144,6 +174,7 @@ class Pictures:
         """Draw, under each title, a radiograph with its heatmap, content and true region; `unit` is of the values."""
         self._log(name, overlays_png({title: Overlay(*each) for title, each in shown.items()}, unit))
 
+    @_or_warning
     def outlines(self, name: str, shown: Mapping[str, tuple[Grey, Mask, Mask]]) -> None:
         """Draw, under each title, a radiograph with its true and its predicted outline."""
         with mpl.rc_context(PLAIN | {"figure.constrained_layout.use": True}):

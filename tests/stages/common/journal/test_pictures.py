@@ -97,3 +97,15 @@ def test_no_stage_imports_matplotlib_to_print_its_help() -> None:
     imports = "; ".join(f"import stages.{name}.__main__" for name in stages)
     code = f"import sys; {imports}; import stages.common.journal.tracking; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_picture_that_cannot_be_drawn_costs_no_results(tmp_path, capsys):
+    logged = []
+    pictures = Pictures(tmp_path / "pictures", lambda path, _: logged.append(path.name))
+    pictures.curves("wrong.svg", {"a": ([1, 2], [1.0])}, "x", "y")
+    pictures.bars("right.svg", {"files": {"images": 1}})
+    assert logged == ["right.svg"]
+    assert (
+        f"warning: {tmp_path}/pictures/wrong.svg: could not be drawn (ValueError: x and y must"
+        in capsys.readouterr().err
+    )
