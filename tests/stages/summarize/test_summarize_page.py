@@ -102,6 +102,16 @@ def test_every_picture_has_a_description_and_every_link_a_target(page):
     assert {link["href"][1:] for link in page.all("a") if link["href"].startswith("#")} <= set(ids)
 
 
+def test_a_tick_without_script_hides_the_heatmaps_of_a_row_on_the_screen_alone(page, output):
+    html = (output / "report.html").read_text(encoding="utf-8")
+    assert [each["type"] for each in page.all("input")] == ["checkbox"] * 3  # one per radiograph
+    assert html.count('<label><input type="checkbox"> hide the heatmaps</label>') == 3
+    screen, paper = html.partition("</style>")[0].split("@media print { .panels {")
+    assert ".panels:has(input:checked) .map img { visibility: hidden; }" in screen
+    assert ".panels:has(input:checked) .map img { visibility: visible; }" in paper
+    assert html.count("--radiograph:url(data:image/jpeg;base64,") == 3
+
+
 def test_every_number_of_the_tables_is_on_the_page(page, output):
     counts = {"test_images", "test_positives", "count", "studies", "step"}
     small = {"smallest", "largest", "standard_deviation"}
