@@ -69,8 +69,11 @@ def _measured(results: Path, variant: str, dataset: str) -> Measured:
         raise InputError(
             f"{path}: cannot be read", "run `make demo`, or name the workspace of a finished one"
         ) from None
-    auc = record["metrics"]["auc"]
-    return Measured(next(iter(record["findings"])), auc["value"], auc["low"], auc["high"])
+    try:
+        auc = record["metrics"]["auc"]
+        return Measured(next(iter(record["findings"])), auc["value"], auc["low"], auc["high"])
+    except (KeyError, TypeError, StopIteration):
+        raise InputError(f"{path}: holds no AUC", "run `make demo`, or name the workspace of a finished one") from None
 
 
 def pack(checkpoint: Path, measured: Mapping[str, Measured], radiographs: Mapping[str, bytes], output: Path) -> Path:
@@ -78,6 +81,8 @@ def pack(checkpoint: Path, measured: Mapping[str, Measured], radiographs: Mappin
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     name = f"mlip-phantom-{version}"
     files = {"LICENSE": (ROOT / "LICENSE").read_bytes(), "README.md": _readme(name, measured).encode()}
+    if not (checkpoint / "inference.json").is_file():
+        raise InputError(f"{checkpoint}: no inference.json", "run `make demo`, or name the workspace of a finished one")
     for path in checkpoint.rglob("*"):
         if path.is_file() and not path.name.startswith("."):
             files[f"checkpoint/{path.relative_to(checkpoint).as_posix()}"] = path.read_bytes()

@@ -36,7 +36,7 @@ class Spread:
             return {"nodes": 1}
         # `mpi`: the plugin leaves `srun` to the rule. Tasks are per node, and not per GPU.
         return {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0,
-                "slurm_extra": f"--gpus-per-node={self.per_node}"}  # fmt: skip
+                **({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus else {})}  # fmt: skip
 
     @property
     def options(self) -> str:

@@ -28,7 +28,7 @@ def opened_checkpoint(source: str | os.PathLike[str]) -> Iterator[Path]:
     Raises InputError where there is no model, or more than one below the folder that was named.
     """
     path = Path(source)
-    if path.suffix == ".zip" and path.is_file():
+    if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
         with TemporaryDirectory() as folder:
             yield _unpacked(path, Path(folder))
     else:
@@ -107,9 +107,10 @@ def _unpacked(archive: Path, folder: Path) -> Path:
             if any(each.compress_type != zipfile.ZIP_STORED or each.flag_bits & 1 for each in members):
                 raise InputError(f"{archive}: its members are compressed or encrypted", remedy)
             file.extractall(folder, members)
-    except (OSError, zipfile.BadZipFile) as error:
+    # what zipfile raises of damaged directories: other versions, encodings of names, other methods, sizes, ends
+    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise InputError(f"{archive}: cannot be read ({first_line(error)})", remedy) from None
-    found = next(folder.rglob(INFERENCE), None)
-    if found is None:
-        raise InputError(f"{archive}: not a model: checkpoint/{INFERENCE} is missing", remedy)
-    return found.parent
+    found = list(folder.rglob(INFERENCE))
+    if len(found) != 1:
+        raise InputError(f"{archive}: not a model: holds {len(found)} checkpoint/{INFERENCE}", remedy)
+    return found[0].parent

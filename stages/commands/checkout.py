@@ -16,6 +16,7 @@ SUMMARIES = {
     "images": "build the container images with Docker or Podman, and Apptainer",
     "audit": "compare pinned packages with known vulnerabilities, offline",
 }
+_WITH_FILES = ("--configfile", "--configfiles")
 _IN_PLACE = ("audit",)  # its paths are the caller's; the others read config.yaml and workspaces of the checkout
 
 
@@ -49,7 +50,15 @@ def _with_files_of_here(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with files behind --configfile that exist in the current folder as absolute paths."""
     found, are_files = [], False
     for word in arguments:
+        option, equals, file = word.partition("=")
         if word.startswith("-"):
-            are_files = word in ("--configfile", "--configfiles")
-        found.append(str(Path(word).absolute()) if are_files and Path(word).is_file() else word)
+            are_files = word in _WITH_FILES
+        if option in _WITH_FILES and equals:
+            found.append(f"{option}={_of_here(file)}")
+        else:
+            found.append(_of_here(word) if are_files else word)
     return found
+
+
+def _of_here(file: str) -> str:
+    return str(Path(file).absolute()) if Path(file).is_file() else file

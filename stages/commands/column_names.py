@@ -15,7 +15,7 @@ from ..common.settings import did_you_mean
 
 # Role -> how many columns it may have: at most so many.
 ROLES = {"image": 1, "patient": 1, "study": 2, "view": 3, "report": 2, "split": 1, "inverted": 1, "boxes": 4, "mask": 1,
-         "lung_mask": 1, "reader": 1}  # fmt: skip
+         "lung_mask": 1, "reader": 1, "sex": 1, "age": 1}  # fmt: skip
 
 _NUMBER = r"id|no|nr|nro|num|number|nummer|numero|kennung|index|idx|uid|count"
 _ID = rf" ?({_NUMBER})?"

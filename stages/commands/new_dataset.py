@@ -161,12 +161,18 @@ def _index(guess: "TableGuess") -> dict[str, Any]:
         "study": guess.study or (image if guess.study_pattern else None),
         "study_pattern": guess.study_pattern,
         "view": guess.view,
+        **guess.attributes.columns,
         "split": guess.split if has_patients and guess.divided is None else None,
         "inverted": guess.inverted,
         "report": guess.report if has_patients else None,
     }
     found = {"find_images_in": "."} if guess.images.by_name else {}
-    return found | {"columns": {key: value for key, value in columns.items() if value}} | dict(guess.inversion)
+    return (
+        found
+        | {"columns": {key: value for key, value in columns.items() if value}}
+        | dict(guess.inversion)
+        | dict(guess.attributes.values)
+    )
 
 
 def _labels(guess: "TableGuess", labels: Labels) -> dict[str, Any]:
@@ -269,6 +275,8 @@ _NOT_FOUND = {  # roles of columns that most tables have
     "patient": "ids of patients; reports and the split need it",
     "study": "ids of studies; without it each image is its own",
     "view": "PA, AP, LATERAL, ...",
+    "sex": "sex of patients; figures by group need it, or DICOM headers",
+    "age": "years",
     "report": "texts of reports; pre-training needs it, and `patient`",
 }
 

@@ -49,7 +49,8 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
         f"images       {images.column} ({files})",
         *_said_of_patients(guess),
     ]
-    for what, column in (("views", guess.view), ("inverted", guess.inverted), ("masks", guess.mask),
+    columns = (("views", guess.view), ("sex", guess.attributes.sex), ("age", guess.attributes.age),
+               ("inverted", guess.inverted), ("masks", guess.mask),
                          ("lungs", guess.lung_mask)):  # fmt: skip
         lines += [f"{what:<12} {', '.join(names_of(column))}"] if column else []
         if what == "views" and guess.left_out:
@@ -62,7 +63,8 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
     lines += [*_said_of_boxes(guess, labels), *_said_of_labels(guess, labels)]
-    for about in dict.fromkeys(guess.no_findings.values()):
+    for about in dict.fromkeys(guess.no_findings.values())  # fmt: skip
+    for what, column in columns:
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
         lines.append(f"no finding   {names}: by name about {about}; if it is one, give --finding")
     for column, words in guess.other_words.items():

@@ -21,6 +21,7 @@ from ..common.radiographs.views import accepted_views, normalise_view, rule_for_
 from ..index_inputs.contract import IndexInputsSettings
 from ..split_reports.headers import Language, header_names, normal_name
 from ..split_reports.languages import LOOKED_AT, better_language
+from .attribute_guess import Attributes, attributes_of
 from .column_names import (
     INVERTED,
     PART,
@@ -72,6 +73,7 @@ class TableGuess:
     no_study: str  # why the column that is named so is not used
     study_pattern: str | None
     view: str | list[str] | None
+    attributes: Attributes
     left_out: Mapping[str, int]  # images that dicom_to_arrow rejects for their view by default, by view
     report: str | dict[str, str] | None
     split: str | None
@@ -121,6 +123,7 @@ def guess_table(
     roles = Roles(table, given or {}, path)
     images = images_of(table, root, path, twice, roles.given.get("image"))
     roles.remove([images.column])
+    attributes = attributes_of(table, roles)
     outlines = [name for name in roles.rest if names_masks(table, name, images, root)]
     lung_mask = roles.take("lung_mask", lambda _: next((name for name in outlines if "lung" in name.lower()), None))
     mask = roles.take("mask", lambda rest: next((name for name in outlines if name in rest), None))
@@ -177,6 +180,7 @@ def guess_table(
         study=studies,
         no_study=no_study,
         study_pattern=study_pattern if patient_pattern else None,
+        attributes=attributes,
         view=views[0] if len(views) == 1 else views or None,
         left_out=_left_out(table, images.column, views),
         report=report,

@@ -137,13 +137,13 @@ class Pictures:
     def rates(self, name: str, lines: Mapping[str, Points], across: str, up: str) -> None:
         """Draw a line for each key in the unit square, where the diagonal is chance, as for ROC curves."""
         with mpl.rc_context(STYLE):
-            figure, axes = axes_of(4.4, 4.8)
+            figure, axes = axes_of(4.4, 4.4 + 0.2 * len(lines))
             axes.plot([0, 1], [0, 1], color="#b6bec4", linewidth=0.8)
             for number, (key, (x, y)) in enumerate(lines.items()):
                 axes.plot(x, y, label=key, linewidth=1.5, **numbered_style(number).line())
             axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=across, ylabel=up)
-            if lines:
-                figure.legend(loc="outside lower center", ncols=2, frameon=False)
+            if lines:  # a line each: names of findings are long
+                figure.legend(loc="outside lower left", frameon=False)
             self._log(name, svg(figure, "white").encode())
 
     @_or_warning

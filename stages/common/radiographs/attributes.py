@@ -15,21 +15,26 @@ ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 OLDEST = 90.0  # years: this age, or a greater one
 _IMPLAUSIBLE = 120
-_AGE = re.compile(r"(\d{1,4}(?:\.\d+)?) ?([DWMY]?)", re.ASCII)
-_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0, "Y": 1.0, "": 1.0}
+_AGE = re.compile(r"(?:>=? ?)?(\d{1,4}(?:[.,]\d+)?) ?\+? ?([DWMY]?|YEARS?|YRS?|Y/O)", re.ASCII)
+_PER_YEAR = {"D": 365.25, "W": 365.25 / 7, "M": 12.0}
 _DICOM_SEX: dict[str, Sex] = {"F": "female", "M": "male", "O": "other"}  # PS3.3 C.7.1.1
 NOT_STATED = "not stated"
 
 
 def parse_age(text: str) -> float | None:
-    """Return an age in years, at most `OLDEST`, of `62`, `62.0` or DICOM's `062Y`, `009M`; None for an implausible one.
+    """Return an age in years, at most `OLDEST`, of `62`, `62,5`, `62 years` or DICOM's `062Y`, `009M`.
 
-    Raises ValueError for a text that is no age.
+    `90+` and `>89`, as de-identified tables write them, are `OLDEST`, too. None for an implausible age. Raises
+    ValueError for a text that is no age.
     """
     found = _AGE.fullmatch(text.strip(" \0").upper())
     if found is None:
         raise ValueError("not an age")
-    years = float(found[1]) / _PER_YEAR[found[2]]
+    years = float(found[1].replace(",", ".")) / _PER_YEAR.get(found[2], 1.0)
+    if ">" in found[0] or "+" in found[0]:
+        if years < OLDEST - 1:
+            raise ValueError("a bound, and not an age")
+        return OLDEST
     return min(years, OLDEST) if years <= _IMPLAUSIBLE else None
 
 
