@@ -49,9 +49,9 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
         f"images       {images.column} ({files})",
         *_said_of_patients(guess),
     ]
-    columns = (("views", guess.view), ("sex", guess.attributes.sex), ("age", guess.attributes.age),
-               ("inverted", guess.inverted), ("masks", guess.mask),
-                         ("lungs", guess.lung_mask)):  # fmt: skip
+    columns = {"views": guess.view, **guess.attributes.columns, "inverted": guess.inverted, "masks": guess.mask,
+               "lungs": guess.lung_mask}  # fmt: skip
+    for what, column in columns.items():
         lines += [f"{what:<12} {', '.join(names_of(column))}"] if column else []
         if what == "views" and guess.left_out:
             lines.append(f"             {said_of_views(guess)}; to take all, set `views: []` under dicom_to_arrow")
@@ -63,8 +63,7 @@ def said(guess: "TableGuess", labels: Labels, root: Path) -> list[str]:
     else:
         lines += ["reports      none: `pretrain_on` stays that of config.yaml"]
     lines += [*_said_of_boxes(guess, labels), *_said_of_labels(guess, labels)]
-    for about in dict.fromkeys(guess.no_findings.values())  # fmt: skip
-    for what, column in columns:
+    for about in dict.fromkeys(guess.no_findings.values()):
         names = ", ".join(name for name, each in guess.no_findings.items() if each == about)
         lines.append(f"no finding   {names}: by name about {about}; if it is one, give --finding")
     for column, words in guess.other_words.items():
