@@ -26,7 +26,7 @@ def main() -> int:
     packages = len(re.findall(r"^\S+==", lock.read_text(encoding="utf-8"), re.MULTILINE))
     pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar=off"]
     _say("[1/3] virtual environment: .venv")
-    venv.create(folder, with_pip=True)
+    venv.create(folder, symlinks=True, with_pip=True)  # as `python -m venv` does
     _say(
         f"[2/3] {packages} packages of envs/local.lock: 3 to 10 minutes; about 0.6 GB to download with a torch for "
         f"CPUs, several with one for CUDA"
@@ -38,10 +38,10 @@ def main() -> int:
     return status
 
 
-def run(command: list[str], packages: int, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> int:
+def run(command: list[str], packages: int, stream: TextIO) -> int:
     """Run pip, show how far it is, and return its exit status; where it fails, print what it said."""
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
-        said = show(pip.stdout or (), packages, stream, clock)
+        said = show(pip.stdout or (), packages, stream)
     if pip.returncode != 0:
         stream.write("".join(said))
     return pip.returncode

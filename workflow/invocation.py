@@ -16,6 +16,7 @@ from pathlib import Path
 from stages.common.errors import InputError
 from stages.common.journal.journals import workspace_name
 from stages.configuration import Config
+from stages.summarize.contract import HEADLINE
 
 _COMPLETING = "CG"
 _NAMED = 20  # ids in the message
@@ -75,7 +76,7 @@ def sync_command(project: str, workspace: str, register_models: bool) -> str:
 
 def last_words(config: Config, report: Path) -> str:
     """Return what ends a run that made the report: its figures, then the report, the runs in MLflow, the model."""
-    figures = report.parent / "tables" / "headline.txt"
+    figures = report.parent / "tables" / HEADLINE
     workspace = "" if config.workspace == "runs/demo" else f" WORKSPACE={shlex.quote(config.workspace)}"
     pages = "at MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else f"make ui{workspace}"
     model = Path(config.workspace, "results", "select_checkpoint", config.compared[0].name, "checkpoint")

@@ -1,7 +1,8 @@
 """A job of several nodes: what it asks of SLURM, and the command that starts its processes on all of them.
 
 Snakemake starts the shell of a rule on the first node alone, in a container that has no `srun`. So a rule of several
-nodes has no container of its own: its shell is `srun`, which starts each_node.sh once per node, and that the container.
+nodes has no container of its own: its shell is `srun`, which starts each_node.sh once per node; that starts the
+container.
 """
 
 import shlex
@@ -13,7 +14,7 @@ from typing import Any
 from stages.common.errors import InputError
 
 _EACH_NODE = Path(__file__).with_name("each_node.sh")
-# The ports of a job: the same on every node, others for a job that shares its first node; below those of clients.
+# One port per job: the same on every node, another one for a job that shares its first node, below those of clients.
 _PORT = "$((10000 + SLURM_JOB_ID % 20000))"
 
 
@@ -35,8 +36,8 @@ class Spread:
         if self.nodes == 1:
             return {"nodes": 1}
         # `mpi`: the plugin leaves `srun` to the rule. Tasks are per node, and not per GPU.
-        return {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0,
-                **({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus else {})}  # fmt: skip
+        asked = {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0}
+        return asked | ({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus else {})
 
     @property
     def options(self) -> str:
@@ -73,7 +74,7 @@ def spread_of(rule: str, resources: Mapping[str, Mapping[str, Any]]) -> Spread:
     """Return how the profile's `set-resources` spreads a rule's job.
 
     Raises:
-        InputError: nodes or GPUs are no whole number, or the GPUs cannot be shared evenly.
+        InputError: nodes or GPUs are not a whole number, or the GPUs cannot be shared evenly.
     """
     asked = resources.get(rule, {})
     nodes, gpus = (_whole(rule, name, asked[name]) if name in asked else 1 for name in ("nodes", "gpu"))

@@ -81,7 +81,8 @@ def _place(path: Path) -> str:
         return relative.relative_to("docs").as_posix()
     if str(relative) in TOP:
         return ABOUT if str(relative) == "README.md" else str(relative)
-    return f"{COPIES}/{relative.as_posix()}.txt"
+    shown = "/".join(part.removeprefix(".") for part in relative.parts)  # MkDocs leaves hidden files out
+    return f"{COPIES}/{shown}.txt"
 
 
 def _linked_sources(files: Files) -> list[Path]:

@@ -15,6 +15,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -28,7 +29,7 @@ from stages.common.wording import counted
 _DEFAULT = "DefaultStreamHandler"  # Snakemake's name of the handler that is replaced
 _SAID_OTHERWISE = {LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED, LogEvent.PROGRESS,
                    LogEvent.SHELLCMD}  # fmt: skip
-_SAYS_NOTHING = (
+_HIDDEN_PREFIXES = (
     "Building DAG of jobs", "Using shell: ", "Select jobs to execute", "Group jobs: inactive",
     "Singularity containers: ignored", "Conda environments: ignored", "Rules claiming more threads",
 )  # fmt: skip
@@ -59,45 +60,77 @@ class Terminal(logging.Handler):
         self._began, self._cores = clock(), 0
         self._done = self._total = self._drawn = 0
         self._ended = threading.Event()
+        self._failed = False
         self._over = False  # what Snakemake adds after the run's own last words is left out
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, above the lines of running jobs. The caller holds the lock."""
-        try:
-            self._said(record)
-            self._draw()
-        except OSError:  # nobody reads the terminal any more: no reason to stop
-            self._ended.set()
+        """Write a record, above the lines of running jobs. The caller holds the lock.
+
+        Keys of Snakemake's records are not documented, and a stream may refuse a character or be closed. Whatever
+        fails, the run goes on: Snakemake's handler then writes this record and all later ones.
+        """
+        if not self._failed:
+            try:
+                self._handle(record)
+                self._draw()
+                return
+            except Exception:
+                self._give_up()
+        with suppress(Exception):  # it raises BrokenPipeError where nobody reads the terminal any more
+            self._whole.emit(record)
 
     def end(self) -> None:
         """Say how long the whole run took, and leave the last words to the caller."""
         with self._locked():
-            took = duration(self._clock() - self._began)
-            self._write(f"{counted(self._done, 'job')} done in {took}. What Snakemake says of each: .snakemake/log/")
+            if self._failed:
+                return
             self._over = True
+            took = duration(self._clock() - self._began)
+            done = f"{counted(self._done, 'job')} done in {took}"
+            with suppress(Exception):
+                self._write(f"{done}. What Snakemake says of each: .snakemake/log/")
 
     def close(self) -> None:
-        """Stop rewriting."""
+        """Stop rewriting, and take away the lines of jobs that were running: Ctrl-C ends them, too."""
         self._ended.set()
+        with self._locked(), suppress(Exception):
+            self._put("")
         super().close()
+
+    def watch(self) -> None:
+        """Call `tick` each second, in a thread of its own, until the handler is closed or its stream fails."""
+        while not self._ended.wait(1.0):
+            self.tick()
 
     def tick(self) -> None:
         """Write anew how far the running jobs are, if it is time."""
         with self._locked():
-            if self._rewrites:
-                self._draw()
-                return
-            now = self._clock()
-            for job in self._running.values():
-                if now >= job.due:
-                    job.due = now + _NEXT
-                    self._write(self._line(job))
+            try:
+                self._show_running()
+            except Exception:
+                self._give_up()
+
+    def _show_running(self) -> None:
+        if self._rewrites:
+            self._draw()
+            return
+        now = self._clock()
+        for job in self._running.values():
+            if now >= job.due:
+                job.due = now + _NEXT
+                self._write(self._line(job))
+
+    def _give_up(self) -> None:
+        self._failed = True
+        self._ended.set()
+        with suppress(Exception):
+            self._put("")
 
     def _locked(self) -> threading.RLock:
         assert self.lock is not None  # `createLock` is part of every handler
         return self.lock
 
-    def _said(self, record: logging.LogRecord) -> None:
+    def _handle(self, record: logging.LogRecord) -> None:
         event, said = getattr(record, "event", None), vars(record)
         if event == LogEvent.RUN_INFO:
             stats = said["stats"]
@@ -113,7 +146,7 @@ class Terminal(logging.Handler):
         elif event == LogEvent.RESOURCES_INFO and "cores" in said:
             self._cores = said["cores"]
         elif record.levelno >= logging.WARNING or not (
-            self._over or event in _SAID_OTHERWISE or "quietness" in said or str(record.msg).startswith(_SAYS_NOTHING)
+            self._over or event in _SAID_OTHERWISE or "quietness" in said or _is_hidden(record)
         ):
             self._pass_on(record)
 
@@ -123,8 +156,6 @@ class Terminal(logging.Handler):
         now = self._clock()
         name = " ".join(filter(None, (said["rule_name"], "/".join(map(str, said["wildcards"].values())))))
         log = Path(said["log"][0]) if said["log"] else None
-        if not self._running and not self._ended.is_set() and not self._done:
-            threading.Thread(target=self._watch, daemon=True).start()
         self._running[said["jobid"]] = _Running(name, log, now, now + _FIRST)
 
     def _finish(self, jobid: int, how: str) -> None:
@@ -134,13 +165,6 @@ class Terminal(logging.Handler):
         width = len(str(self._total))
         took = duration(self._clock() - job.started)
         self._write(f"[{self._done:{width}}/{self._total}] {job.name}: {how}{took}")
-
-    def _watch(self) -> None:
-        while not self._ended.wait(1.0):
-            try:
-                self.tick()
-            except OSError:
-                return
 
     def _draw(self) -> None:
         if not self._rewrites or self._ended.is_set():
@@ -155,9 +179,9 @@ class Terminal(logging.Handler):
     def _put(self, text: str) -> None:
         """Write text in place of the lines of running jobs, at once, so that nothing flickers."""
         erased = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
-        self._drawn = 0
         if erased or text:
             self._stream.write(erased + text)
+            self._drawn = 0
             self._stream.flush()
 
     def _line(self, job: _Running) -> str:
@@ -170,6 +194,10 @@ class Terminal(logging.Handler):
     def _pass_on(self, record: logging.LogRecord) -> None:
         self._put("")
         self._whole.emit(record)
+
+
+def _is_hidden(record: logging.LogRecord) -> bool:
+    return str(record.msg).startswith(_HIDDEN_PREFIXES)
 
 
 def progress_in(log: Path | None) -> str:
@@ -194,7 +222,7 @@ def _size_of(stream: TextIO) -> tuple[int, int]:
     return columns or 80, rows or 24
 
 
-def speak_plainly(workflow: Any) -> Terminal | None:
+def replace_handler(workflow: Any) -> Terminal | None:
     """Replace Snakemake's handler of the terminal in a run on this machine; None where it stays."""
     output = workflow.output_settings
     asked = output.dryrun or output.quiet or output.verbose or output.printshellcmds or output.debug_dag
@@ -205,5 +233,6 @@ def speak_plainly(workflow: Any) -> Terminal | None:
             terminal = Terminal(handler)
             logger.removeHandler(handler)
             logger.addHandler(terminal)
+            threading.Thread(target=terminal.watch, daemon=True).start()
             return terminal
     return None

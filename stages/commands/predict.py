@@ -23,8 +23,9 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..common.errors import InputError
 from ..common.inference.arguments import check_classes
@@ -41,19 +42,29 @@ if TYPE_CHECKING:
 
 def main(arguments: Namespace) -> None:
     """Classify the radiographs; print or write the answer, and the heatmap of a single one if it is asked for."""
-    if len(arguments.image) > 1 or arguments.image[0].is_dir() or arguments.output:
-        _write_table(arguments)
+    many = len(arguments.image) > 1 or arguments.image[0].is_dir() or arguments.output is not None
+    if many:
+        _refuse_options_of_one(arguments)
+    questions = read_questions(arguments.prompts, arguments.set, arguments.finding)
+    if many:
+        _write_table(arguments, questions)
     else:
-        _print_one(arguments)
+        _print_one(arguments, only_question(questions))
 
 
-def _write_table(arguments: Namespace) -> None:
+def _refuse_options_of_one(arguments: Namespace) -> None:
+    values = {name: getattr(arguments, name) for name in ("heatmap", "show", "reading", "json")}
+    if given := [f"--{name}" for name, value in values.items() if value not in (None, False)]:
+        raise InputError(
+            f"{', '.join(given)}: for one radiograph, without --output",
+            "name one file; --output FILE.json writes several as JSON",
+        )
+
+
+def _write_table(arguments: Namespace, questions: Sequence[dict[str, list[str]]]) -> None:
     """Write a row for each image and class; exit with status 1 where an image could not be read."""
-    if arguments.heatmap or arguments.show is not None:
-        raise InputError("--heatmap and --show are for one radiograph", "name one, without --output")
     if arguments.output:
         check_form(arguments.output)
-    questions = read_questions(arguments.prompts, arguments.set, arguments.finding)
     files = files_of(arguments.image)
 
     from ..api.arguments import check_output
@@ -67,21 +78,23 @@ def _write_table(arguments: Namespace) -> None:
         for answer in model.classify_many(files, questions, min(len(files), os.cpu_count() or 1)):
             answers.append(answer)
             report.advance()
-    write_rows(rows_of(answers), arguments.output, arguments.json)
+    write_rows(rows_of(answers), arguments.output)
     unread = sum(bool(each.error) for each in answers)
     print(f"{len(answers) - unread} of {counted(len(answers), 'radiograph')} read", file=sys.stderr)
     if unread:
         raise SystemExit(1)
 
 
-def _print_one(arguments: Namespace) -> None:
+def _print_one(arguments: Namespace, classes: dict[str, list[str]]) -> None:
     """Print the answer for one radiograph, and write its heatmap."""
-    classes = read_classes(arguments.prompts, arguments.set, arguments.finding)
     shown = next(iter(classes)) if arguments.show is None else arguments.show
     if shown not in classes:
         raise InputError(f"--show {shown}: no such class", f"choose one of {', '.join(classes)}")
     if arguments.show is not None and not arguments.heatmap:
         raise InputError("--show without --heatmap shows nothing", "add --heatmap FILE.png")
+    shows = arguments.heatmap or arguments.json
+    if arguments.reading and not shows:
+        raise InputError("--reading is of heatmaps, and none is asked for", "add --heatmap FILE.png or --json")
 
     from ..api.heatmap_picture import check_picture
     from ..api.models import Heatmap, load  # imported here, because it takes seconds and --help does not need it
@@ -90,30 +103,18 @@ def _print_one(arguments: Namespace) -> None:
         check_picture(arguments.heatmap)
     model = load(arguments.checkpoint, arguments.device)
     square = model.read_radiograph(arguments.image[0])
-    shows = arguments.heatmap or arguments.json
-    reading = model.classify(square, classes, arguments.reading if shows else "raw")  # probabilities need no mean
+    how: Literal["centred", "raw"] = arguments.reading or "centred"
+    reading = model.classify(square, classes, how if shows else "raw")  # probabilities need no mean
     if arguments.heatmap:
         Heatmap(shown, reading.heatmaps[shown], square).write(arguments.heatmap)
     sys.stdout.write(as_json(reading) if arguments.json else as_table(reading))
     if arguments.heatmap and not arguments.json:
         low, high = reading.heatmaps[shown].min(), reading.heatmaps[shown].max()
-        what = f"{arguments.reading} cosines of patches with {shown}"
+        what = f"{how} cosines of patches with {shown}"
         print(f"\n{arguments.heatmap}: {what}, from {low:.3f} (clear) to {high:.3f} (bright)")
 
 
-def read_classes(path: Path, chosen_set: str | None, finding: str | None = None) -> dict[str, list[str]]:
-    """Return class -> sentences from either form of file, of one finding.
-
-    Raises InputError for any other content, and for several findings of which none is chosen.
-    """
-    questions = read_questions(path, chosen_set, finding)
-    if len(questions) > 1:
-        names = ", ".join(next(iter(each)).replace(" ", "_") for each in questions)
-        raise InputError(f"{path}: has {len(questions)} findings", f"choose one with --finding: {names}")
-    return questions[0]
-
-
-def read_questions(path: Path, chosen_set: str | None, finding: str | None = None) -> list[dict[str, list[str]]]:
+def read_questions(path: Path, chosen_set: str | None = None, finding: str | None = None) -> list[dict[str, list[str]]]:
     """Return class -> sentences for each finding of a prompt file, or for the classes of the other form of file.
 
     Raises InputError for any other content.
@@ -130,6 +131,14 @@ def read_questions(path: Path, chosen_set: str | None, finding: str | None = Non
     return [check_classes(record, str(path))]
 
 
+def only_question(questions: Sequence[dict[str, list[str]]]) -> dict[str, list[str]]:
+    """Return the question that is asked of one radiograph. Raises InputError where there are several."""
+    if len(questions) > 1:
+        names = ", ".join(next(iter(each)).replace(" ", "_") for each in questions)
+        raise InputError(f"--prompts: has {len(questions)} findings", f"choose one with --finding: {names}")
+    return questions[0]
+
+
 def _of_prompt_file(
     record: dict[str, Any], path: Path, chosen_set: str | None, finding: str | None
 ) -> list[dict[str, list[str]]]:
@@ -138,16 +147,15 @@ def _of_prompt_file(
     prompts = check_prompts(record, path)
     if finding is not None and finding not in prompts:
         raise InputError(f"{path}: no finding {finding}", remedy=f"choose one of {', '.join(prompts)}")
-    return [_of_finding(each, prompts[each].expanded(), path, chosen_set)
-            for each in (prompts if finding is None else [finding])]  # fmt: skip
-
-
-def _of_finding(finding: str, sets: dict[str, Any], path: Path, chosen_set: str | None) -> dict[str, list[str]]:
-    name = next(iter(sets)) if chosen_set is None else chosen_set
-    if name not in sets:
-        raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
-    words = finding.replace("_", " ")
-    return check_classes({words: sets[name].positive, f"no {words}": sets[name].negative}, str(path))
+    questions = []
+    for each in prompts if finding is None else [finding]:
+        sets, words = prompts[each].expanded(), each.replace("_", " ")
+        name = next(iter(sets)) if chosen_set is None else chosen_set
+        if name not in sets:
+            raise InputError(f"{path}: no prompt set {name}", remedy=f"choose one of {', '.join(sets)}")
+        classes = {words: sets[name].positive, f"no {words}": sets[name].negative}
+        questions.append(check_classes(classes, str(path)))
+    return questions
 
 
 def as_table(reading: "Reading") -> str:
@@ -177,11 +185,10 @@ def add_options(options: ArgumentParser) -> None:
     options.add_argument(
         "--reading",
         choices=["centred", "raw"],
-        default="centred",
         help="heatmaps less their mean over radiographs at each place, or cosines as they are; default: centred",
     )
     options.add_argument(
-        "--json", action="store_true", help="print JSON; of one radiograph with heatmaps on the patch grid"
+        "--json", action="store_true", help="print one radiograph's answer as JSON, with heatmaps on the patch grid"
     )
     options.add_argument(
         "--output", type=Path, metavar="FILE", help="file of the table: .csv, .json or .parquet; default: printed CSV"

@@ -1,10 +1,7 @@
 """Answers for many radiographs as a table: files found, columns, and the form of the output."""
 
-import csv
-import json
 import sys
-from collections.abc import Iterable, Sequence
-from io import StringIO
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,30 +58,18 @@ def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def write_rows(rows: Sequence[dict[str, Any]], output: Path | None, as_json: bool) -> None:
-    """Write the rows in the form that the output's name says; to standard output as CSV or JSON."""
-    form = output.suffix.lower() if output else ".json" if as_json else ".csv"
+def write_rows(rows: Sequence[dict[str, Any]], output: Path | None) -> None:
+    """Write the rows in the form that the output's name says; without one, print them as CSV."""
+    import polars as pl  # imported here, because it takes time and --help does not need it
+
+    types = {name: pl.Float64 if name in ("probability", "cosine") else pl.String for name in COLUMNS}
+    table = pl.DataFrame(rows, types)
     if output is None:
-        sys.stdout.write(_text(rows, form))
+        sys.stdout.write(table.write_csv())
         return
-    from ..common.files.atomic_files import atomic_path, write_text
+    from ..common.files.atomic_files import atomic_path
 
-    if form != ".parquet":
-        write_text(output, _text(rows, form))
-        return
-    import pyarrow as pa  # imported here, because it takes time and --help does not need it
-    from pyarrow import parquet
-
-    types = {name: pa.float64() if name in ("probability", "cosine") else pa.string() for name in COLUMNS}
+    write: dict[str, Callable[[Path], object]]
+    write = {".csv": table.write_csv, ".json": table.write_json, ".parquet": table.write_parquet}
     with atomic_path(output) as temporary:
-        parquet.write_table(pa.Table.from_pylist(list(rows), pa.schema(types)), temporary)
-
-
-def _text(rows: Sequence[dict[str, Any]], form: str) -> str:
-    if form == ".json":
-        return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
-    text = StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+        write[output.suffix.lower()](temporary)

@@ -8,6 +8,8 @@ from pydantic import Field
 from ..common.contract import Job, option, product, source
 from ..common.settings import Settings
 
+HEADLINE = "headline.txt"  # among the tables: the last words of a run
+
 
 class SummarizeSettings(Settings):
     """Settings of the summary."""

@@ -6,7 +6,7 @@ from ..common.errors import InputError
 from ..common.files.atomic_files import write_text
 from ..common.journal.tracking import track_job
 from .cautions import cautions_of
-from .contract import SummarizeJob
+from .contract import HEADLINE, SummarizeJob
 from .inputs import read_inputs
 from .ledger import read_ledger
 from .page import render
@@ -14,7 +14,7 @@ from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
 from .sections.label_efficiency import efficiency_figure, efficiency_groups
 from .sections.report import Report
-from .tables.all_tables import HEADLINE, headline, paper_tables, text_summary, write_paper_tables
+from .tables.all_tables import headline, paper_tables, text_summary, write_paper_tables
 from .tables.checklist_answers import answered, checklist_markdown
 from .tables.comparisons import Comparisons
 from .tables.flat_rows import write_flat_rows

@@ -1,26 +1,20 @@
 """Headline figures of runs that stand above others.
 
-A stage logs its figure under the name of its column (`COLUMNS`), so that the rows of MLflow's list can be compared.
-A group has the figures of its stages: those of a few-shot job under the name of its job, `test/auc/linear_10`. A call
-of the workflow has those of all its runs, with variant and data set: `test/auc/mlip/rsna`. Nothing is computed anew but
-the mean of a column, where one variant was trained: over its data sets and seeds.
+A stage logs its figure under the name of its column (`COLUMNS` in metrics.py), so that the rows of MLflow's list can
+be compared. A group has the figures of its stages: those of a few-shot job under the name of its job,
+`test/auc/linear_10`. A call of the workflow has those of all its runs, with variant and data set: `test/auc/mlip/rsna`.
+Nothing is computed anew but the mean of a column, where one variant was trained: over its data sets and seeds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
 from ..common.replicates import Replicate
+from .metrics import COLUMNS, column_of
 from .run_records import RunRecord
 
 Figures = dict[str, float]
 
-# Column of MLflow's list -> its heading in a description.
-COLUMNS = {
-    "test/auc": "AUC",
-    "test/dice": "Dice",
-    "test/hit_rate": "hits",
-    "test/image_to_report/recall_at_5": "recall at 5",
-}
 _DIGITS = 4  # of a figure in a narrow column; the stage's own run has them all
 _SEGMENTATION = "test/dice"  # has no figure without labels: a group shows that of its job with the most labels
 
@@ -29,11 +23,6 @@ def last_values(record: RunRecord) -> Figures:
     """Return the last value of each metric of a run."""
     ordered = sorted(record.metrics, key=lambda metric: (metric[3], metric[2]))  # by step, then by time
     return {key: value for key, value, _, _ in ordered}
-
-
-def column_of(key: str) -> str | None:
-    """Return the column to which a metric belongs, itself or with a finding behind it; None: to none."""
-    return next((each for each in COLUMNS if key == each or key.startswith(f"{each}/")), None)
 
 
 def own_figures(record: RunRecord) -> Figures:

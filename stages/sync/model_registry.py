@@ -17,7 +17,7 @@ from ..common.errors import InputError, first_line
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import INTERVAL, FoundJournal, Journal
 from ..common.journal.mlflow_texts import TAG_LENGTH, is_constant, mlflow_keys, shortened, without_secrets
-from .headlines import COLUMNS
+from .metrics import COLUMNS
 from .quiet_mlflow import MlflowClient, MlflowException, RegisteredModel
 
 CURRENT = "current"  # alias of the version that the results hold now: models:/NAME@current

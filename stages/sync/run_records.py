@@ -23,7 +23,7 @@ from ..common.journal.mlflow_texts import (
     mlflow_keys,
     run_name,
 )
-from .meanings import meanings
+from .metrics import meanings
 
 Place = tuple[str, str]  # stage and name
 

@@ -22,7 +22,7 @@ from ..common.journal.mlflow_texts import (
     WORKSPACE,
     without_secrets,
 )
-from .above import kept_above, remove_empty_groups
+from .groups import kept_above, remove_empty_groups
 from .quiet_mlflow import (
     Dataset,
     DatasetInput,

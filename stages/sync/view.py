@@ -8,8 +8,7 @@ sight. Read in MLflow 3.17.2, whose pages also show the experiment's note.
 import json
 
 from ..common.journal.mlflow_texts import LATEST
-from .headlines import COLUMNS
-from .meanings import meanings
+from .metrics import COLUMNS, meanings
 from .quiet_mlflow import MlflowClient
 
 _VIEW = "mlip"

@@ -191,6 +191,11 @@ def name_of(program: str) -> str:
 
 
 def check_command(program: str, words: list[str]) -> None:
+    if re.match(r"\w+=", program):  # an assignment, alone or before a command
+        check_files([program])
+        if words:
+            check_command(words[0], words[1:])
+        return
     check_files(words)
     PROGRAMS[name_of(program)](words)
 

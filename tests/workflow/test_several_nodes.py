@@ -57,7 +57,12 @@ def test_one_node_changes_nothing() -> None:
     assert Spread(1, 4).command("python -m x 2> log", "image", "", {}) == "python -m x 2> log"
     assert Spread(1, 4).options == ""
     assert Spread(1, 4).resources == {"nodes": 1}
-    assert Spread(1, 0).per_node == 1  # on a site without GPUs
+
+
+def test_a_site_without_gpus_is_asked_for_none() -> None:
+    assert Spread(1, 0).per_node == 1
+    assert "slurm_extra" not in Spread(2, 0).resources
+    assert Spread(2, 4).resources["slurm_extra"] == "--gpus-per-node=2"
 
 
 def test_what_the_profile_asks_for() -> None:

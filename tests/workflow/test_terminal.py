@@ -3,6 +3,7 @@
 import io
 import logging
 import re
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ from snakemake.logging import DefaultFilter, DefaultFormatter
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from workflow import terminal as subject
-from workflow.terminal import Terminal, progress_in, speak_plainly
+from workflow.terminal import Terminal, progress_in, replace_handler
 
 
 class Screen(io.StringIO):
@@ -36,7 +37,6 @@ class Run:
     """Snakemake's logger with our handler, and a clock."""
 
     def __init__(self, stream: io.StringIO, monkeypatch) -> None:
-        monkeypatch.setattr(subject.threading, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
         monkeypatch.delenv("TERM", raising=False)
         self.now, self.stream = 0.0, stream
         whole = logging.StreamHandler(stream)
@@ -159,6 +159,89 @@ def test_snakemakes_own_lines_stay_where_somebody_asked_for_them(asked: str, mon
         is_main_process=asked != "job",
         resource_settings=SimpleNamespace(nodes=5 if asked == "cluster" else None),
     )
-    found = speak_plainly(workflow)
+    found = replace_handler(workflow)
     assert (found is None) == bool(asked)
     assert logger.handlers == [found or own]
+    if found:
+        found.close()
+
+
+def test_one_thread_watches_a_run_until_it_is_closed(monkeypatch) -> None:
+    own = logging.StreamHandler(io.StringIO())
+    own.name = "DefaultStreamHandler"
+    logger = logging.Logger("test")
+    logger.addHandler(own)
+    monkeypatch.setattr(subject, "logger", logger)
+    started: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread))
+    workflow = SimpleNamespace(
+        output_settings=SimpleNamespace(dryrun=False, quiet=None, verbose=False, printshellcmds=False, debug_dag=False),
+        is_main_process=True,
+        resource_settings=SimpleNamespace(nodes=None),
+    )
+    found = replace_handler(workflow)
+    assert found is not None
+    for _ in range(3):  # the first job fails and starts again
+        job = {"rule_name": "pretrain", "wildcards": {}, "log": [], "jobid": 1}
+        logger.log(logging.INFO, "", extra={"event": LogEvent.JOB_INFO} | job)
+        logger.log(logging.ERROR, "", extra={"event": LogEvent.JOB_ERROR} | job)
+    assert len(started) == 1
+    found.close()
+    started[0].run()  # returns at once
+
+
+def test_what_a_display_cannot_read_is_left_to_snakemake(monkeypatch) -> None:
+    """The keys of Snakemake's records are not documented: one that is renamed must not end a run."""
+    run = Run(Screen(), monkeypatch)
+    run.plan(pretrain=1, all=1)
+    run.start(1, "pretrain", variant="mlip")
+    said: list[str] = []
+    monkeypatch.setattr(run.handler._whole, "emit", lambda record: said.append(record.getMessage()))
+    run.say("Rule: retrieval", LogEvent.JOB_INFO)  # has no keys at all
+    run.say("Finished jobid: 1", LogEvent.JOB_FINISHED, job_id=1)
+    run.handler.tick()
+    run.handler.end()
+    assert said == ["Rule: retrieval", "Finished jobid: 1"]
+    assert run.stream.shown() == ["1 job on 2 cores"], "lines of running jobs must not stay"
+
+
+def test_a_stream_that_refuses_a_character_ends_no_run(monkeypatch) -> None:
+    written = io.BytesIO()
+    run = Run(io.TextIOWrapper(written, encoding="ascii", write_through=True), monkeypatch)
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # what logging itself says on stderr of such a record
+    run.plan(pretrain=1, all=1)
+    run.start(1, "pretrain", variant="é")
+    run.now = 9.0
+    run.handler.tick()
+    run.finish(1)
+    run.say("a warning", level=logging.WARNING)
+    run.handler.end()
+    assert written.getvalue().splitlines()[0] == b"1 job on 2 cores"
+    assert b"a warning" in written.getvalue()
+
+
+def test_a_terminal_that_is_closed_ends_no_run(monkeypatch) -> None:
+    def broken(_: str) -> int:
+        raise BrokenPipeError
+
+    def raising(_: logging.LogRecord) -> None:  # as Snakemake's handler does
+        raise BrokenPipeError
+
+    run = Run(Screen(), monkeypatch)
+    run.plan(pretrain=1, all=1)
+    monkeypatch.setattr(run.stream, "write", broken)
+    monkeypatch.setattr(run.handler._whole, "emit", raising)
+    run.start(1, "pretrain", variant="mlip")
+    run.handler.tick()
+    run.finish(1)
+    run.handler.end()
+
+
+def test_an_interrupted_run_leaves_no_line_of_a_running_job(monkeypatch) -> None:
+    run = Run(Screen(), monkeypatch)
+    run.plan(pretrain=1, all=1)
+    run.start(1, "pretrain", variant="mlip")
+    assert run.stream.shown() == ["1 job on 2 cores", "  ... pretrain mlip: 0 s"]
+    run.handler.close()
+    run.handler.tick()
+    assert run.stream.shown() == ["1 job on 2 cores"]

@@ -17,18 +17,8 @@ from stages.common.files.arrow_tables import write_table
 from stages.common.files.atomic_files import sha256_of, write_json
 from stages.common.files.code_digest import code_digests
 from stages.retrieval.contract import RetrievalSettings
-from workflow.why import (
-    _WRITTEN,
-    Answer,
-    Changes,
-    Job,
-    _errors_in,
-    _replaced_sources,
-    changes,
-    explain,
-    printed,
-    read_jobs,
-)
+from workflow.dry_run import Job, _errors_in, read_jobs
+from workflow.why import _WRITTEN, Answer, Changes, _replaced_sources, changes, explain, printed
 
 DRY_RUN = """Building DAG of jobs...
 Job stats:

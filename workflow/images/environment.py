@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stages.common.errors import InputError, InputErrors
-from stages.common.journal.tracking import git_state
+from stages.common.journal.environment import git_state
 
 _SITE_BIND = "MLIP_SITE_BIND"  # the user's own APPTAINER_BIND
 

@@ -38,10 +38,10 @@ from workflow.site_profile import (
     refuse_padded_numbers,
     snakemake_layers,
 )
-from workflow.terminal import speak_plainly
+from workflow.terminal import replace_handler
 
 STARTED = time.time()
-TERMINAL = speak_plainly(workflow)  # None where Snakemake's own lines stay
+TERMINAL = replace_handler(workflow)  # None where Snakemake's own lines stay
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
 APPTAINER_ARGUMENTS = workflow.deployment_settings.apptainer_args
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method

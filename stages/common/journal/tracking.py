@@ -15,10 +15,7 @@ a server, MLflow also shows the run while it runs (live_logging.py).
 
 import json
 import os
-import platform
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -34,9 +31,10 @@ from ..contract import JOURNAL_FILE, PICTURES, Job
 from ..digests import data_digest, digest_of
 from ..errors import InputError
 from ..files.atomic_files import read_json, recorded_sha256, settle, write_text
-from ..files.code_digest import PACKAGE, ROOT, code_digests
+from ..files.code_digest import PACKAGE, code_digests
 from ..records import Estimate
 from ..settings import Settings, dotted
+from .environment import environment_tags
 from .journals import EARLIER, INTERVAL, JOURNAL_VERSION, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
@@ -196,7 +194,7 @@ def track(
         "params": flatten(settings.model_dump(mode="json")),
         "metrics": [],
         "artifacts": [],
-        "tags": _environment() | dict(tags),
+        "tags": environment_tags() | dict(tags),
     }
     run = Run(Path(journal), record)
     _keep_earlier(run)
@@ -313,41 +311,3 @@ def flatten(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _environment() -> dict[str, str]:
-    tags = {"host": socket.gethostname(), "python": platform.python_version()}
-    if job := os.environ.get("SLURM_JOB_ID"):
-        tags["slurm_job_id"] = job
-    for key, variable in (("project", "MLFLOW_EXPERIMENT_NAME"), ("invocation", "MLIP_INVOCATION"),
-                          ("workspace", "MLIP_WORKSPACE"), ("register_models", "MLIP_REGISTER_MODELS")):  # fmt: skip
-        if value := os.environ.get(variable):
-            tags[key] = value
-    if container := os.environ.get("APPTAINER_CONTAINER"):
-        tags["container"] = Path(container).name
-    return tags | git_state()
-
-
-def git_state() -> dict[str, str]:
-    """Return the commit of the checkout and whether it was edited since; empty where unknown.
-
-    An image holds no repository, so its job gets them from environment variables.
-    """
-    if commit := os.environ.get("MLIP_GIT_COMMIT"):
-        return {"git_commit": commit, "git_dirty": os.environ.get("MLIP_GIT_DIRTY", "unknown")}
-    if commit := _git("rev-parse", "HEAD"):
-        # settings and prompts of one's own may lie in the checkout: they are no change of the code
-        changed = _git("status", "--porcelain", "--untracked-files=no")
-        added = _git("ls-files", "--others", "--exclude-standard", "stages", "workflow")
-        return {"git_commit": commit, "git_dirty": str(bool(changed or added)).lower()}
-    return {}
-
-
-def _git(*arguments: str) -> str | None:
-    """Return the output of git in the checkout, or None where there is no git or no repository (as in an image)."""
-    command = ["git", "-C", str(ROOT), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

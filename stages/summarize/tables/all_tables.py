@@ -49,9 +49,6 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
     return [*paths, comparisons.write(folder / "comparisons.csv")]
 
 
-HEADLINE = "headline.txt"  # among the tables: the last words of a run
-
-
 def headline(title: str, inputs: Inputs, comparisons: Comparisons, synthetic: Collection[str]) -> str:
     """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends."""
     variants = inputs.tree.variants

@@ -7,7 +7,7 @@ import cv2
 import pytest
 
 from stages.__main__ import main
-from stages.commands.predict import read_classes
+from stages.commands.predict import only_question, read_questions
 from stages.common.errors import InputError
 from stages.common.inference.model import RadiographModel
 from stages.common.inference.squares import squares_of_files
@@ -41,7 +41,7 @@ def test_the_command_prints_probabilities_and_draws_a_heatmap(exported, reading,
 
 
 def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
-    classes = read_classes(Path("stages/zero_shot_classification/prompts/siim.yaml"), "phrasings")
+    [classes] = read_questions(Path("stages/zero_shot_classification/prompts/siim.yaml"), "phrasings")
     assert list(classes) == ["pneumothorax", "no pneumothorax"]
     assert "Pneumothorax is present." in classes["pneumothorax"]
 
@@ -49,19 +49,19 @@ def test_prompt_files_of_zero_shot_classification_are_read_too() -> None:
 def test_a_class_may_have_one_sentence_without_a_list(tmp_path) -> None:
     path = tmp_path / "prompts.yaml"
     path.write_text("pneumothorax: There is a pneumothorax.\nclear: [The lungs are clear., Clear.]")
-    assert read_classes(path, None) == {
-        "pneumothorax": ["There is a pneumothorax."], "clear": ["The lungs are clear.", "Clear."]}  # fmt: skip
+    assert read_questions(path) == [
+        {"pneumothorax": ["There is a pneumothorax."], "clear": ["The lungs are clear.", "Clear."]}]  # fmt: skip
 
 
 def test_one_of_several_findings_is_chosen(tmp_path) -> None:
     path = tmp_path / "prompts.yaml"
     sets = "{sets: {s: {positive: ['NAME .'], negative: ['no NAME .']}}}"
     path.write_text("findings: " + "{a_b: " + sets.replace("NAME", "ab") + ", c: " + sets.replace("NAME", "c") + "}")
-    assert read_classes(path, None, "a_b") == {"a b": ["ab ."], "no a b": ["no ab ."]}
+    assert only_question(read_questions(path, None, "a_b")) == {"a b": ["ab ."], "no a b": ["no ab ."]}
     with pytest.raises(InputError, match="has 2 findings; choose one with --finding: a_b, c"):
-        read_classes(path, None)
+        only_question(read_questions(path))
     with pytest.raises(InputError, match="no finding d; choose one of a_b, c"):
-        read_classes(path, None, "d")
+        read_questions(path, None, "d")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,7 @@ def test_one_of_several_findings_is_chosen(tmp_path) -> None:
         ("a: [x]\nb: [y]", ["--set", ""], "is no prompt file with `sets`; leave --set out"),
         ("a: [x]\nb: [y]", ["--show", ""], "--show : no such class; choose one of a, b"),
         ("a: [x]\nb: [y]", ["--show", "b"], "--show without --heatmap shows nothing; add --heatmap FILE.png"),
+        ("a: [x]\nb: [y]", ["--reading", "raw"], "--reading is of heatmaps, and none is asked for; add --heatmap FILE"),
         ("a: [x]\nb: [y]", ["--heatmap", "/dev/null/x.png"], "/dev/null/x.png: /dev/null is no folder; name"),
         ("yes: [x]\nno: [y]", [], "prompts.yaml: class True is a bool, no text; quote it"),
         ("a: [x]\nb: [no]", [], "prompts.yaml: class b: sentence 0: a bool; give text, in quotes"),

@@ -70,7 +70,16 @@ def test_every_form_holds_the_same_rows(exported, folder, capsys) -> None:
     assert capsys.readouterr().out == written
     assert ask(exported, folder, "--output", "out.xlsx") == 2
     assert "--output out.xlsx: no known form; use a name that ends in .csv, .json, .parquet" in capsys.readouterr().err
-    assert ask(exported, folder, "--heatmap", "out.png") == 2
+
+
+@pytest.mark.parametrize("options", [["--heatmap", "x.png"], ["--show", "opacity"], ["--reading", "raw"], ["--json"]])
+def test_options_of_one_radiograph_are_refused_for_a_table(exported, folder, options, capsys) -> None:
+    for more in ([], ["--output", "out.json"]):
+        assert ask(exported, folder, *options, *more) == 2
+        assert capsys.readouterr().err == (
+            f"error: {options[0]}: for one radiograph, without --output; name one file; "
+            "--output FILE.json writes several as JSON\n"
+        )
 
 
 def test_several_questions_are_asked_at_once_and_each_adds_up_to_one(exported) -> None:
@@ -93,7 +102,7 @@ def test_all_findings_of_a_prompt_file_become_questions(tmp_path) -> None:
     sets = {"s": {"positive": ["lung ."], "negative": ["no lung ."]}}
     path = tmp_path / "prompts.yaml"
     path.write_text(yaml.safe_dump({"findings": {"a_b": {"sets": sets}, "c": {"sets": sets}}}))
-    assert [list(each) for each in read_questions(path, None)] == [["a b", "no a b"], ["c", "no c"]]
+    assert [list(each) for each in read_questions(path)] == [["a b", "no a b"], ["c", "no c"]]
 
 
 def test_a_folder_without_files_is_refused(tmp_path) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from stages.common.journal.journals import FoundJournal, Journal
 from stages.common.journal.mlflow_texts import is_constant
-from stages.sync.headlines import COLUMNS
-from stages.sync.meanings import meanings
+from stages.sync.metrics import COLUMNS, meanings
 from stages.sync.quiet_mlflow import MlflowClient
 from stages.sync.synchronise import records_of, synchronise
 from stages.sync.view import runs_page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.common.journal import tracking
+from stages.common.journal import environment
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ def test_settings_of_ones_own_in_the_checkout_are_no_change_of_the_code(tmp_path
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "one")
-    monkeypatch.setattr(tracking, "ROOT", Path(tmp_path))
+    monkeypatch.setattr(environment, "ROOT", Path(tmp_path))
     for name in ("MLIP_GIT_COMMIT", "MLIP_GIT_DIRTY"):
         monkeypatch.delenv(name, raising=False)
-    assert tracking.git_state()["git_dirty"] == "false"
+    assert environment.git_state()["git_dirty"] == "false"
     (tmp_path / path).parent.mkdir(exist_ok=True)
     (tmp_path / path).write_text("changed")
-    assert tracking.git_state()["git_dirty"] == changed
+    assert environment.git_state()["git_dirty"] == changed

@@ -17,7 +17,7 @@ from stages.common.digests import data_digest
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import check_in_background, sha256_of, write_json, write_sidecar
 from stages.common.files.code_digest import ROOT, code_digest, code_digests
-from stages.common.journal import tracking
+from stages.common.journal import environment, tracking
 from stages.common.journal.journals import find_journals
 from stages.common.journal.tracking import flatten, track
 from stages.common.records import Estimate
@@ -268,7 +268,7 @@ def test_the_digest_of_a_run_names_what_it_would_produce(journal):
 
 def test_where_there_is_no_git_the_journal_says_nothing_of_it(journal, monkeypatch, tmp_path):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    monkeypatch.setattr(tracking, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
     monkeypatch.setenv("SLURM_JOB_ID", "4711")
     with tracked(journal):
         pass

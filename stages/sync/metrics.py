@@ -1,7 +1,15 @@
-"""Unit and meaning of the metrics that stages log, for the descriptions of MLflow's pages."""
+"""Metrics that stages log, as MLflow's pages show them: which have a column, and what each means, in which unit."""
 
 import re
 from collections.abc import Iterable
+
+# Column of MLflow's list -> its heading in a description.
+COLUMNS = {
+    "test/auc": "AUC",
+    "test/dice": "Dice",
+    "test/hit_rate": "hits",
+    "test/image_to_report/recall_at_5": "recall at 5",
+}
 
 # Metric, as a regular expression -> unit and meaning; the first that matches counts. Shares and cosines have no unit.
 _MEANINGS = {
@@ -36,6 +44,11 @@ _MEANINGS = {
     r"effective_rank/.*": ("dimensions", "effective rank of the embeddings; 1 is a collapse"),
     r".*prevalence/.*|.*_share": ("0 to 1", "share"),
 }
+
+
+def column_of(key: str) -> str | None:
+    """Return the column to which a metric belongs, itself or with a finding behind it; None: to none."""
+    return next((each for each in COLUMNS if key == each or key.startswith(f"{each}/")), None)
 
 
 def meanings(keys: Iterable[str]) -> list[str]:
