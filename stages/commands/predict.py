@@ -22,7 +22,7 @@ risks.
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -65,7 +65,7 @@ def _write_table(arguments: Namespace, questions: Sequence[dict[str, list[str]]]
     """Write a row for each image and class; exit with status 1 where an image could not be read."""
     if arguments.output:
         check_form(arguments.output)
-    files = files_of(arguments.image)
+    files = files_of(arguments.image, arguments.output)
 
     from ..api.arguments import check_output
     from ..api.models import load  # imported here, because it takes seconds and --help does not need it
@@ -171,10 +171,17 @@ def as_json(reading: "Reading") -> str:
     return json.dumps(reading.record(), indent=1) + "\n"
 
 
+def _named(text: str) -> Path:
+    """Return a path that was named; an empty one is that of a shell's variable without a value, and no folder."""
+    if not text:
+        raise ArgumentTypeError("an empty name")
+    return Path(text)
+
+
 def add_options(options: ArgumentParser) -> None:
     """Add the options of the command to its parser."""
     options.add_argument(
-        "image", type=Path, nargs="+", help="DICOM, JPEG or PNG file, or a folder, which is read at any depth"
+        "image", type=_named, nargs="+", help="DICOM, JPEG or PNG file, or a folder, which is read at any depth"
     )
     options.add_argument("--prompts", type=Path, required=True, help="YAML file of classes, or a prompt file")
     add_checkpoint(options)

@@ -1,7 +1,8 @@
 """Answers for many radiographs as a table: files found, columns, and the form of the output."""
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,25 +15,37 @@ COLUMNS = ("image", "class", "probability", "cosine", "error")
 FORMS = (".csv", ".json", ".parquet")
 
 
-def files_of(named: Sequence[Path]) -> list[Path]:
+def files_of(named: Sequence[Path], output: Path | None = None) -> list[Path]:
     """Return the files that were named, and those at any depth in folders that were, in order of their names.
 
-    Hidden files are left out of folders. Raises InputError for a folder without files, since nothing would be read.
+    Links are followed. Hidden files are left out of folders, and so is `output`, the table of an earlier call. Raises
+    InputError for a folder that cannot be read or has no files, since something would be left out in silence.
     """
     found: list[Path] = []
     for path in named:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [each for each in sorted(path.rglob("*")) if each.is_file() and not _is_hidden(each, path)]
+        inside = sorted(each for each in _below(path) if output is None or each.resolve() != output.resolve())
         if not inside:
             raise InputError(f"{path}: no file in it", "name a folder of DICOM, JPEG or PNG files")
         found += inside
     return found
 
 
-def _is_hidden(path: Path, below: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(below).parts)
+def _below(top: Path) -> Iterator[Path]:
+    """Yield the files below a folder, and links that lead nowhere, which then have a row that says so."""
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror})", "allow it, or name other folders")
+
+    seen = set()
+    for folder, folders, files in os.walk(top, onerror=refuse, followlinks=True):
+        place = Path(folder)
+        seen.add(place.resolve())
+        folders[:] = [each for each in folders if not each.startswith(".") and (place / each).resolve() not in seen]
+        paths = (place / each for each in files if not each.startswith("."))
+        yield from (each for each in paths if each.is_file() or (each.is_symlink() and not each.exists()))
 
 
 def check_form(path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..common.digests import digest_of
-from ..common.journal.mlflow_texts import KEY, LATEST, WORKSPACE
+from ..common.journal.mlflow_texts import KEY, LATEST, WORKSPACE, mlflow_keys
 from .headlines import figures_table, group_figures
 from .invocations import SHARED, Invocation, joint_status
 from .quiet_mlflow import MlflowClient, Run
@@ -81,6 +81,7 @@ def group_record(group: Group, records: Mapping[str, RunRecord], newest: bool) -
     runs = [records[each.key] for each in group.members]
     status, ended = joint_status(runs)
     figures = group_figures(runs)
+    names = mlflow_keys(figures)
     subject = {"variant": group.subject.variant, "dataset": group.subject.dataset}
     tags = {key: value for key, value in runs[0].tags.items() if key in SHARED}
     tags |= {KEY: group.key, GROUP: group.subject.title, LATEST: str(newest).lower()} | _RUN_TYPE
@@ -95,7 +96,7 @@ def group_record(group: Group, records: Mapping[str, RunRecord], newest: bool) -
         started=started,
         ended=ended,
         params={},
-        metrics=[(key, value, ended or started, 0) for key, value in sorted(figures.items())],
+        metrics=[(names[key], value, ended or started, 0) for key, value in sorted(figures.items())],
         tags=tags | {"mlflow.note.content": "\n".join(figures_table({group.subject.title: runs}))},
         manifest={"group": subject, "runs": [each.key for each in runs]},
         parent=group.call.key,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..common.digests import digest_of
-from ..common.journal.mlflow_texts import KEY, LATEST, PARAM_LENGTH, TAG_LENGTH, limited, shortened
+from ..common.journal.mlflow_texts import KEY, LATEST, PARAM_LENGTH, TAG_LENGTH, limited, mlflow_keys, shortened
 from .headlines import call_figures, figures_table, joined_params
 from .run_records import Execution, Place, RunRecord
 
@@ -85,6 +85,8 @@ def invocation_record(call: Invocation, records: Mapping[str, RunRecord], root: 
         if "variant" in each.first.journal.tags:
             places.setdefault("/".join(record.name.split("/")[:2]), []).append(record)
     ended_or_started = call.started if ended is None else ended
+    figures = call_figures(places)
+    names = mlflow_keys(figures)
     return RunRecord(
         key=call.key,
         stage="",
@@ -94,7 +96,7 @@ def invocation_record(call: Invocation, records: Mapping[str, RunRecord], root: 
         started=call.started,
         ended=None if status == "RUNNING" else ended_or_started,
         params=limited(joined_params(record for _, record in runs), PARAM_LENGTH),
-        metrics=[(key, value, ended_or_started, 0) for key, value in sorted(call_figures(places).items())],
+        metrics=[(names[key], value, ended_or_started, 0) for key, value in sorted(figures.items())],
         tags=tags
         | {
             KEY: call.key,

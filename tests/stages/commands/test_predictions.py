@@ -111,6 +111,19 @@ def test_a_folder_without_files_is_refused(tmp_path) -> None:
         files_of([tmp_path])
 
 
+def test_no_file_is_left_out_in_silence_but_the_table_of_an_earlier_call(tmp_path) -> None:
+    patients, elsewhere = tmp_path / "patients", tmp_path / "elsewhere"
+    for folder in (patients, elsewhere):
+        folder.mkdir()
+    (elsewhere / "b.dcm").write_text("")
+    (patients / "a.dcm").write_text("")
+    (patients / "linked").symlink_to(elsewhere)
+    (patients / "itself").symlink_to(patients)
+    (patients / "gone.dcm").symlink_to(tmp_path / "nowhere")
+    (patients / "out.csv").write_text("")
+    assert [path.name for path in files_of([patients], patients / "out.csv")] == ["a.dcm", "gone.dcm", "b.dcm"]
+
+
 @pytest.mark.parametrize("below", ["", "mlip", "select_checkpoint/mlip", "results/select_checkpoint/mlip"])
 def test_the_checkpoint_is_found_below_the_folders_above_it(exported, tmp_path, below) -> None:
     place = tmp_path / below / "checkpoint"
