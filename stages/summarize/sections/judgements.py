@@ -100,8 +100,8 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
         return None
     first = next(iter(found))
     dataset, ranges = curves[0].dataset, useful_range(found[first])
-    said = f"above both from {ranges[0]:.0%} to {ranges[1]:.0%}" if ranges else "nowhere above both"
-    said = said.replace("%", " %")
+    where = f"from {100 * ranges[0]:.0f} % to {100 * ranges[1]:.0f} %" if ranges else "at no threshold probability"
+    said = f"above both {where} (pointwise 95 %)"
     return {
         "dataset": dataset,
         "finding": finding,
@@ -109,36 +109,37 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
         "first": report.shown_labels[first],
         "said": said,
         "src": data_uri(decision_figure(found, report.styles)),
-        "alt": f"Net benefit of acting on {words(finding)} in {dataset} over the probability at which one would act, "
-        f"beside acting on everyone and on no one; {first} is {said}.",
+        "alt": f"Net benefit for {words(finding)} in {dataset} over the threshold probability, beside treat all and "
+        f"treat none; {first} is {said}.",
     }
 
 
 def useful_range(found: NetBenefit) -> tuple[float, float] | None:
-    """Return the ends of the longest run of probabilities at which the model's interval is above both references."""
-    better = [model.low > max(0.0, everyone.value)
-              for model, everyone in zip(found.model, found.everyone, strict=True)]  # fmt: skip
+    """Return the ends of the longest run of threshold probabilities at which the interval of the gain is above 0.
+
+    Every interval has 95 % by itself; the whole run has less.
+    """
+    better = [gain.low > 0 for gain in found.gain]
     runs = [list(places) for is_better, places in groupby(range(len(better)), better.__getitem__) if is_better]
     longest = max(runs, key=len, default=[])
-    return (found.acting_at[longest[0]], found.acting_at[longest[-1]]) if longest else None
+    return (found.thresholds[longest[0]], found.thresholds[longest[-1]]) if longest else None
 
 
 def decision_figure(found: Mapping[str, NetBenefit], styles: Mapping[str, Style]) -> str:
-    """Draw the net benefit of the variants, with the interval of the first one, and of treating all and none."""
+    """Draw the net benefit of the variants, with the interval of the first one, and of treat all and treat none."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.6, 3.0)
         first = next(iter(found.values()))
-        everyone = [each.value for each in first.everyone]
-        axes.plot(first.acting_at, everyone, **_REFERENCE)
+        treat_all = [each.value for each in first.treat_all]
+        axes.plot(first.thresholds, treat_all, **_REFERENCE)
         axes.axhline(0, color=INK, linewidth=0.8)
         low, high = ([getattr(each, end) for each in first.model] for end in ("low", "high"))
         colour = styles[next(iter(found))].colour
-        axes.fill_between(first.acting_at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(first.thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
         for variant, each in found.items():
-            axes.plot(each.acting_at, [own.value for own in each.model], linewidth=1.6, **styles[variant].line())
-        top = max(0.02, *everyone, *high)
-        axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.08 * top), xlabel="probability at which one would act",
-                 ylabel="net benefit")  # fmt: skip
+            axes.plot(each.thresholds, [own.value for own in each.model], linewidth=1.6, **styles[variant].line())
+        top = max(0.02, *treat_all, *high)
+        axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.08 * top), xlabel="threshold probability", ylabel="net benefit")
         return svg(figure)
 
 

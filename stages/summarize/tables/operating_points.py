@@ -22,15 +22,16 @@ MATRIX = ("true_positives", "false_positives", "false_negatives", "true_negative
 POINTS_NOTE = (
     "Every threshold was chosen on validation and applied to test as it is, so that test need not reach 90 %. Youden's "
     "has the largest sensitivity + specificity - 1 there. PPV and NPV (positive and negative predictive value) hold at "
-    "the prevalence of this test part alone. TP, FP, FN and TN are the confusion matrix: true and false positives, "
-    "false (missed) and true negatives, test images. Other variants: "
-    "operating_points.csv."
+    "the prevalence of this test split alone. TP, FP, FN and TN are the confusion matrix: true and false positives, "
+    "false (missed) and true negatives, test images. A rate of 0 or 1 has the interval of Clopper and Pearson over its "
+    "patients, as every bootstrap draw repeats it. Other variants: operating_points.csv."
 )
 GROUPS_NOTE = (
-    "Sensitivity and specificity are at the Youden threshold of all validation images. A group with fewer than "
-    f"{FEWEST} positive or negative test images is not measured. Nothing is tested here: the more groups, the more "
-    "likely one of them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are one. "
-    "Other variants: subgroups.csv."
+    "Sensitivity and specificity are at the Youden threshold of all validation images; one of 0 or 1 has the interval "
+    f"of Clopper and Pearson over its patients. A group with fewer than {FEWEST} positive or negative test images is "
+    "not measured, and how few these are is not told. Nothing is tested here: the more groups, the more likely one of "
+    "them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are one. Other variants: "
+    "subgroups.csv."
 )
 ALL = "all test images"
 
@@ -97,8 +98,8 @@ def subgroups_tables(inputs: Inputs) -> list[Table]:
         columns = (
             *([Column("finding", "finding", "text")] if several else []),
             Column("attribute", "by", "text"),
-            Column("images", "images", "text"),
             Column("positives", "positive", "text"),
+            Column("negatives", "negative", "text"),
             Column("auc", "AUC", axis=_axis(each)),
             Column("sensitivity", "sensitivity"),
             Column("specificity", "specificity"),
@@ -124,10 +125,11 @@ def _axis(each: ZeroShot) -> Axis:
 def _group_rows(finding: str, own: FindingResult) -> Iterator[Row]:
     youden = own.operating_points["youden"].rates
     name = {"finding": Cell(text=words(finding))}
-    yield Row(ALL, name | _sizes(own.test_images, own.test_positives) | {"auc": cell_of(own.metrics["auc"])}
+    sizes = _sizes(own.test_positives, own.test_images - own.test_positives)
+    yield Row(ALL, name | sizes | {"auc": cell_of(own.metrics["auc"])}
               | {rate: _figure(youden[rate]) for rate in ("sensitivity", "specificity")})  # fmt: skip
     for group in own.subgroups:
-        cells = name | {"attribute": Cell(text=group.attribute)} | _sizes(group.images, group.positives)
+        cells = name | {"attribute": Cell(text=group.attribute)} | _sizes(group.positives, group.negatives)
         if group.not_measured:
             yield Row(group.value, cells | {"auc": Cell(text=f"not measured: {group.not_measured}")})
             continue
@@ -135,8 +137,9 @@ def _group_rows(finding: str, own: FindingResult) -> Iterator[Row]:
         yield Row(group.value, cells | {key: _figure(figure) for key, figure in figures.items()})
 
 
-def _sizes(images: int, positives: int) -> dict[str, Cell]:
-    return {"images": Cell(text=count(images)), "positives": Cell(text=count(positives))}
+def _sizes(positives: int | None, negatives: int | None) -> dict[str, Cell]:
+    return {name: Cell(text=f"fewer than {FEWEST}" if number is None else count(number))
+            for name, number in (("positives", positives), ("negatives", negatives))}  # fmt: skip
 
 
 def _not_stated(each: ZeroShot) -> Iterator[str]:
