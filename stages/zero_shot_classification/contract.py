@@ -72,7 +72,8 @@ class ZeroShotSettings(EncodingSettings):
         description="ages in years, ascending, at which the next subgroup begins; 90 and above are one age",
     )
     publish_samples: bool = Field(
-        False, description="write sample radiographs that are right and wrong at the Youden threshold, for the report"
+        False,
+        description="write radiographs, correctly and incorrectly classified (Youden index), for the report",
     )
     samples: int = Field(
         4, ge=0, description="number of samples of each kind (true and false, positive and negative), drawn by seed"

@@ -141,12 +141,12 @@ def net_benefit(
     """Measure the decision curve of the calibrated probabilities on test."""
     probabilities = 1 / (1 + np.exp(-(calibration.slope * scores.astype(np.float64) + calibration.bias)))
     curves = []
-    for own in (np.ones((1, len(targets))), weights):
-        model, treat_all = net_benefits(probabilities, targets, THRESHOLDS, own)
-        curves.append((model, treat_all, model - np.maximum(treat_all, 0)))
+    for drawn in (np.ones((1, len(targets))), weights):
+        by_model, of_all = net_benefits(probabilities, targets, THRESHOLDS, drawn)
+        curves.append((by_model, of_all, by_model - np.maximum(of_all, 0)))
     model, treat_all, gain = (
-        [estimate_of(float(value), each) for value, each in zip(once[0], drawn.T, strict=True)]
-        for once, drawn in zip(*curves, strict=True)
+        [estimate_of(float(value), each) for value, each in zip(once[0], draws.T, strict=True)]
+        for once, draws in zip(*curves, strict=True)
     )
     return NetBenefit(thresholds=THRESHOLDS.tolist(), model=model, treat_all=treat_all, gain=gain)
 

@@ -3,17 +3,24 @@
 import csv
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics import precision_recall_curve as scikit_learns
 
+from stages.common.command_line import run_stage
+from stages.common.metrics.ranking import precision_recall_curve
 from stages.common.records import Estimate
-from stages.summarize.sections.judgements import precision_recall_curve, thumbnail, useful_range
-from stages.summarize.tables.checklist_answers import _ANSWERS, CHECKLISTS
-from stages.summarize.tables.operating_points import operating_points_tables, subgroups_tables
+from stages.common.replicates import Replicate
+from stages.summarize.__main__ import WORK
+from stages.summarize.inputs import read_inputs
+from stages.summarize.sections.judgements import useful_range
+from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS
+from stages.summarize.tables.operating_points import described, operating_points_tables, subgroups_tables
 from stages.zero_shot_classification.contract import NetBenefit
+from workflow.invocation import last_words
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -40,12 +47,6 @@ def test_the_useful_range_is_the_longest_run_of_gains_above_nothing() -> None:
     assert useful_range(found.model_copy(update={"gain": estimates(*[-0.05] * 5)})) is None
 
 
-def test_a_thumbnail_is_small_whatever_is_stored() -> None:
-    pixels = np.arange(512 * 512, dtype=np.uint32).astype(np.uint8).reshape(512, 512)
-    assert thumbnail(pixels).startswith("data:image/jpeg;base64,")
-    assert len(thumbnail(pixels)) < 40_000
-
-
 def test_tables_hold_the_described_variant_with_counts_that_sum_to_the_test_images(read) -> None:
     inputs = read
     points, groups = operating_points_tables(inputs), subgroups_tables(inputs)
@@ -62,6 +63,21 @@ def test_tables_hold_the_described_variant_with_counts_that_sum_to_the_test_imag
     assert lateral.cells["positives"].text == "fewer than 5"
 
 
+def test_one_variant_is_described_everywhere_the_first_that_was_trained(build, tmp_path) -> None:
+    tree = build(tmp_path, ["rsna"], ["random", "mlip"])
+    inputs = read_inputs(tree.layout)
+    assert inputs.described == "mlip"
+    assert {each.variant for each in described(inputs)} == {"mlip"}
+    run_stage(WORK, tree.arguments(tmp_path / "output"))
+    assert "zero-shot AUC of mlip on rsna" in (tmp_path / "output" / "tables" / "checklist.md").read_text()
+    workspace = tmp_path / "output"
+    config = SimpleNamespace(workspace=str(workspace), compared=[Replicate("random")], evaluate_on=[])
+    assert last_words(config, workspace / "report.html").endswith("select_checkpoint/mlip/checkpoint")
+    html = (workspace / "report.html").read_text()
+    assert "Operating points of mlip in rsna" in html
+    assert "Operating points of random" not in html
+
+
 def test_numbers_of_the_checklists_are_theirs_and_every_answer_is_known() -> None:
     claim, tripod = ([item.number for item in CHECKLISTS[name]] for name in ("CLAIM 2024", "TRIPOD+AI"))
     assert claim == [str(number) for number in range(1, 45)]
@@ -71,7 +87,7 @@ def test_numbers_of_the_checklists_are_theirs_and_every_answer_is_known() -> Non
     assert {number: count for number, count in parts.items() if count > 1} == {
         "3": 3, "5": 2, "6": 3, "8": 3, "9": 3, "12": 7, "18": 6, "20": 3, "23": 2, "27": 3}  # fmt: skip
     used = {item.answer for items in CHECKLISTS.values() for item in items} - {""}
-    assert used == _ANSWERS.keys()
+    assert used == ANSWERS.keys()
     assert all(item.answer or item.authors for items in CHECKLISTS.values() for item in items)
 
 
