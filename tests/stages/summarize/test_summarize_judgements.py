@@ -10,15 +10,21 @@ import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics import precision_recall_curve as scikit_learns
 
-from stages.common.command_line import run_stage
+from stages.common.files.atomic_files import write_text
 from stages.common.metrics.ranking import precision_recall_curve
 from stages.common.records import Estimate
 from stages.common.replicates import Replicate
-from stages.summarize.__main__ import WORK
+from stages.summarize.contract import SummarizeSettings
 from stages.summarize.inputs import read_inputs
+from stages.summarize.ledger import read_ledger
+from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.judgements import useful_range
-from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS
-from stages.summarize.tables.operating_points import described, operating_points_tables, subgroups_tables
+from stages.summarize.sections.overview import overview_names
+from stages.summarize.sections.report import Report
+from stages.summarize.tables.all_tables import HEADLINE, headline
+from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS, Facts, answered
+from stages.summarize.tables.comparisons import Comparisons
+from stages.summarize.tables.operating_points import operating_points_tables, subgroups_tables
 from stages.zero_shot_classification.contract import NetBenefit
 from workflow.invocation import last_words
 
@@ -64,18 +70,18 @@ def test_tables_hold_the_described_variant_with_counts_that_sum_to_the_test_imag
 
 
 def test_one_variant_is_described_everywhere_the_first_that_was_trained(build, tmp_path) -> None:
-    tree = build(tmp_path, ["rsna"], ["random", "mlip"])
-    inputs = read_inputs(tree.layout)
+    layout = build(tmp_path / "run", ["rsna"], ["random", "mlip"]).layout
+    inputs, provenance = read_inputs(layout), read_provenance(layout)
     assert inputs.described == "mlip"
-    assert {each.variant for each in described(inputs)} == {"mlip"}
-    run_stage(WORK, tree.arguments(tmp_path / "output"))
-    assert "zero-shot AUC of mlip on rsna" in (tmp_path / "output" / "tables" / "checklist.md").read_text()
-    workspace = tmp_path / "output"
-    config = SimpleNamespace(workspace=str(workspace), compared=[Replicate("random")], evaluate_on=[])
-    assert last_words(config, workspace / "report.html").endswith("select_checkpoint/mlip/checkpoint")
-    html = (workspace / "report.html").read_text()
-    assert "Operating points of mlip in rsna" in html
-    assert "Operating points of random" not in html
+    tables = operating_points_tables(inputs)
+    assert [table.title.split(" in rsna")[0] for table in tables] == ["Operating points of mlip"]
+    items = answered(Facts(inputs, provenance, read_ledger(inputs)))["CLAIM 2024"]
+    assert next(each.answer.text for each in items if each.item.number == "37").startswith("zero-shot AUC of mlip on")
+    report = Report(SummarizeSettings(), inputs, read_ledger(inputs), provenance, [], [], {})
+    assert overview_names(report)["described"] == "mlip"
+    write_text(tmp_path / "tables" / HEADLINE, headline("MLIP", inputs, Comparisons(20, 0), []))
+    config = SimpleNamespace(workspace="runs/demo", compared=[Replicate("random")], evaluate_on=[])
+    assert last_words(config, tmp_path / "report.html").endswith("/select_checkpoint/mlip/checkpoint")
 
 
 def test_numbers_of_the_checklists_are_theirs_and_every_answer_is_known() -> None:
