@@ -74,7 +74,7 @@ def test_one_variant_is_described_everywhere_the_first_that_was_trained(build, t
     inputs, provenance = read_inputs(layout), read_provenance(layout)
     assert inputs.described == "mlip"
     tables = operating_points_tables(inputs)
-    assert [table.title.split(" in rsna")[0] for table in tables] == ["Operating points of mlip"]
+    assert [table.caption.split(" in rsna")[0] for table in tables] == ["Operating points of mlip"]
     items = answered(Facts(inputs, provenance, read_ledger(inputs)))["CLAIM 2024"]
     assert next(each.answer.text for each in items if each.item.number == "37").startswith("zero-shot AUC of mlip on")
     report = Report(SummarizeSettings(), inputs, read_ledger(inputs), provenance, [], [], {})
