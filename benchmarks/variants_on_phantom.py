@@ -45,6 +45,7 @@ from stages.pretrain.batches import TrainingData
 from stages.pretrain.contract import PretrainSettings
 from stages.pretrain.training import Place, build, train
 from stages.pretrain.weights import with_normalisation
+from stages.zero_shot_classification.contract import ZeroShotSettings
 from stages.zero_shot_classification.evaluation import evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,7 +149,7 @@ class Study:
         labels = read_labels(labels_file, finding)
         embeddings = _embed(checkpoint.model, store, labels["image_id"].to_list())
         scores = prompt_scores(checkpoint, prompts.expanded(), embeddings)
-        result = evaluate(label_matrix(labels), {finding: scores}, 50, 0).findings[finding]
+        result = evaluate(label_matrix(labels), {finding: scores}, ZeroShotSettings(draws=50)).findings[finding]
         test = (labels["split"] == "test").to_numpy()
         [pointed] = read_prompts(ROOT / grounding.prompts).values()
         pointed = pointed.model_copy(update={"sets": {"no_place": pointed.sets["no_place"]}})

@@ -76,13 +76,15 @@ def sync_command(project: str, workspace: str, register_models: bool) -> str:
 
 def last_words(config: Config, report: Path) -> str:
     """Return what ends a run that made the report: its figures, then the report, the runs in MLflow, the model."""
-    figures = report.parent / "tables" / HEADLINE
+    headline = report.parent / "tables" / HEADLINE
+    figures = headline.read_text(encoding="utf-8") if headline.is_file() else ""
+    described = figures.split()[-1] if figures else config.compared[0].name  # stages/summarize/tables/all_tables.py
     workspace = "" if config.workspace == "runs/demo" else f" WORKSPACE={shlex.quote(config.workspace)}"
     pages = "at MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else f"make ui{workspace}"
-    model = Path(config.workspace, "results", "select_checkpoint", config.compared[0].name, "checkpoint")
+    model = Path(config.workspace, "results", "select_checkpoint", described, "checkpoint")
     prompts = config.settings("zero_shot_classification", config.evaluate_on[0]).prompts if config.evaluate_on else None
     return "\n".join([
-        "", figures.read_text(encoding="utf-8") if figures.is_file() else "",
+        "", figures,
         f"The report: {report.resolve()}",
         f"The runs in MLflow: {pages}",
         f"The model: mlip predict IMAGE.dcm --prompts {prompts or 'FILE'} --checkpoint {model}",

@@ -60,6 +60,8 @@ PointName = Literal["sensitivity_90", "specificity_90", "youden"]
 POINTS: tuple[PointName, ...] = get_args(PointName)
 RateName = Literal["sensitivity", "specificity", "ppv", "npv"]
 RATES: tuple[RateName, ...] = get_args(RateName)
+OutcomeName = Literal["true_positive", "false_positive", "false_negative", "true_negative"]
+OUTCOMES: tuple[OutcomeName, ...] = get_args(OutcomeName)  # the confusion matrix
 
 # Positives, and negatives, that one of several findings needs in test: of fewer, a bootstrap interval says nothing.
 FEWEST = 5

@@ -44,7 +44,9 @@ class SummarizeJob(Job):
     results: Path = source(tracked=False, help="results folder of the workspace")
     pretrain_on: str = option("data set of the pre-training")
     datasets: tuple[str, ...] = option("data sets of the evaluation", default=())
-    variants: tuple[str, ...] = option("VARIANT or VARIANT=SEED,SEED: variants to compare; the first is described")
+    variants: tuple[str, ...] = option(
+        "VARIANT or VARIANT=SEED,SEED: variants to compare; the first trained one with text is described"
+    )
     image_only: tuple[str, ...] = option("variants without text: no zero-shot, grounding, retrieval", default=())
     few_shot: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_classification", default=())
     segmentation: tuple[str, ...] = option("DATASET/PROTOCOL/FRACTION: jobs of few_shot_segmentation", default=())

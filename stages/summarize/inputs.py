@@ -82,6 +82,15 @@ class Inputs:
         """Return whether a variant was trained here."""
         return next(each.trained for each in self.training if each.variant == variant)
 
+    @property
+    def described(self) -> str:
+        """Return the variant that is described where there is room for one.
+
+        It is the first trained one with text; without such a one the first with text, and else the first.
+        """
+        with_text = self.tree.with_text
+        return next((each for each in with_text if self.trained(each)), (*with_text, *self.tree.variants)[0])
+
     def median(self, variant: str) -> Replicate:
         """Return the replicate that stands for a variant in pictures: the median by the score on validation.
 

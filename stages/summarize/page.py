@@ -24,9 +24,10 @@ from ..common.errors import InputError
 from ..common.wording import counted
 from . import numbers
 from .naming import findings_label
-from .sections import checklist, data, evaluation, judgements, localisation, methods, provenance, study, training
+from .sections import data, evaluation, judgements, localisation, methods, provenance, study, training
 from .sections.overview import overview_names
 from .sections.report import Chapter, Names, Report, Section, runs_of, shared_legend, without_legend
+from .tables.checklist_answers import OURS, SOURCES
 from .tables.seeds import median_note
 from .tables.table import legend_of
 from .tables.writers import as_html, bar, cell_as_html
@@ -46,8 +47,8 @@ SECTIONS = (
     Section("operating_points", "Operating points", "Operating points and curves", judgements.operating_points_names,
             RESULTS),
     Section("subgroups", "Subgroups", "Subgroups by sex, age and view", judgements.subgroups_names, RESULTS),
-    Section("judged_images", "Right and wrong", "Radiographs judged right and wrong", judgements.judged_images_names,
-            RESULTS),
+    Section("judged_images", "Classified", "Correctly and incorrectly classified radiographs",
+            judgements.judged_images_names, RESULTS),
     Section("multi_class", "Multi-class", "Multi-class classification", evaluation.multi_class_names, RESULTS),
     Section("few_shot", "Few-shot", "Table 2. Few-shot classification", evaluation.few_shot_names, RESULTS),
     Section("segmentation", "Segmentation", "Table 3. Few-shot segmentation", evaluation.segmentation_names, RESULTS),
@@ -64,7 +65,8 @@ SECTIONS = (
     Section("ledger", "Ledger", "Ledger of the inputs", data.ledger_names, DATA),
     Section("cards", "Data cards", "Data cards", data.cards_names, DATA),
     Section("methods", "Methods and citations", "Methods", methods.methods_names, METHODS),
-    Section("checklist", "Checklists", "Checklists: CLAIM 2024 and TRIPOD+AI", checklist.checklist_names, METHODS),
+    Section("checklist", "Checklists", "Checklists: CLAIM 2024 and TRIPOD+AI",
+            lambda report: {"checklists": report.checklists, "sources": SOURCES, "ours": OURS}, METHODS),
     Section("dag", "Stages", "What was run", provenance.dag_names, METHODS),
     Section("provenance", "Provenance", "Provenance", provenance.provenance_names, METHODS),
 )  # fmt: skip

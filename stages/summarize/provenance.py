@@ -46,6 +46,12 @@ class StageRun:
                 f"{self.stage}/{self.name}/{JOURNAL_FILE}: params lacks {key}", remedy=f"run {self.stage} again"
             ) from None
 
+    def without_samples(self) -> str:
+        """Return why a run has no sample radiographs."""
+        if self.param("publish_samples") != "True":
+            return f"radiographs are not published: {self.stage}.publish_samples is false"
+        return "no radiograph was drawn: samples is 0"
+
     def pretrained_with(self, key: str) -> str:
         """Return a setting of a pre-training, which a journal leaves out where it has its default.
 

@@ -15,7 +15,7 @@ from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_var
 from .sections.label_efficiency import efficiency_figure, efficiency_groups
 from .sections.report import Report
 from .tables.all_tables import headline, paper_tables, text_summary, write_paper_tables
-from .tables.checklist_answers import answered, checklist_markdown
+from .tables.checklist_answers import checklist_markdown
 from .tables.comparisons import Comparisons
 from .tables.flat_rows import write_flat_rows
 from .tables.quoted import read_quotations
@@ -38,7 +38,7 @@ def summarize(job: SummarizeJob) -> None:
         page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
-        write_text(job.tables / "checklist.md", checklist_markdown(answered(read, provenance, ledger)))
+        write_text(job.tables / "checklist.md", checklist_markdown(report.checklists))
         write_text(job.tables / HEADLINE, headline(settings.title, read, comparisons, provenance.synthetic))
         write_text(job.report, page)
         run.log_metrics(

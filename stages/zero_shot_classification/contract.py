@@ -10,6 +10,7 @@ from ..common.contract import Job, device_option, product, source
 from ..common.encoders.settings import READINGS, EncodingSettings
 from ..common.radiographs.attributes import OLDEST, Attribute
 from ..common.records import (
+    FEWEST,
     POINTS,
     RATES,
     Count,
@@ -62,8 +63,8 @@ class ZeroShotSettings(EncodingSettings):
     )
     decision_curve: bool = Field(
         False,
-        description="whether the net benefit of acting on the calibrated probabilities is measured over the "
-        "probability at which one would act (Vickers and Elkin, 2006); needs `calibration`",
+        description="whether the net benefit of the calibrated probabilities is measured over the threshold "
+        "probability (Vickers and Elkin, 2006); needs `calibration`",
     )
     age_bands: list[Annotated[int, Field(gt=0, le=OLDEST)]] = Field(
         [18, 40, 60, 80],
@@ -71,7 +72,8 @@ class ZeroShotSettings(EncodingSettings):
         description="ages in years, ascending, at which the next subgroup begins; 90 and above are one age",
     )
     publish_samples: bool = Field(
-        False, description="write sample radiographs that are right and wrong at the Youden threshold, for the report"
+        False,
+        description="write radiographs, correctly and incorrectly classified (Youden index), for the report",
     )
     samples: int = Field(
         4, ge=0, description="number of samples of each kind (true and false, positive and negative), drawn by seed"
@@ -149,11 +151,12 @@ class Calibration(Record):
 
 
 class NetBenefit(Record):
-    """Net benefit of acting on calibrated probabilities, and of acting on everyone; that of acting on none is 0."""
+    """Net benefit of treating by calibrated probabilities, and of treating all; that of treating none is 0."""
 
-    acting_at: list[float] = Field(min_length=1, description="probability at which one would act")
+    thresholds: list[float] = Field(min_length=1, description="threshold probabilities, at which one would treat")
     model: list[Estimate]
-    everyone: list[Estimate]
+    treat_all: list[Estimate]
+    gain: list[Estimate] = Field(description="model less the larger of treat all and treat none, of the same draws")
 
 
 class OperatingPoint(Record):
@@ -180,8 +183,8 @@ class Subgroup(Record):
 
     attribute: Attribute
     value: str = Field(description="e.g. female, 40 to 59, PA, or `not stated`")
-    images: Count
-    positives: Count
+    positives: int | None = Field(ge=FEWEST, description="images; null: fewer than 5, and how few is not published")
+    negatives: int | None = Field(ge=FEWEST, description="as positives")
     auc: Estimate | None = None
     sensitivity: Estimate | None = Field(None, description="at the Youden threshold, as the next")
     specificity: Estimate | None = None

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int8
@@ -28,65 +27,12 @@ from ..common.radiographs.attributes import Attribute
 from ..common.records import Estimate, MetricName, PointName, has_several, read_record, write_record
 from ..select_checkpoint.contract import Selection
 from .calibration import calibrate
-from .contract import Calibration, FindingResult, NetBenefit, ZeroShotJob, ZeroShotResult
+from .contract import Calibration, FindingResult, NetBenefit, ZeroShotJob, ZeroShotResult, ZeroShotSettings
 from .judgements import groups_of, judge, judged_rows, net_benefit, stated
 from .operating_points import Chosen, choose_points
 from .scores import scores_of
 
 Scores = Mapping[str, Float[np.ndarray, "images"]]  # by prompt set, in the order of the file
-
-
-@dataclass(frozen=True)
-class Probabilities:
-    """Turn scores into probabilities: the method of the fit, and the temperature before it."""
-
-    method: Literal["temperature", "platt"]
-    temperature: float
-
-    def calibrated(
-        self,
-        scores: Float[np.ndarray, "images"],
-        targets: Int8[np.ndarray, "images"],
-        validation: Bool[np.ndarray, "images"],
-        test: Bool[np.ndarray, "images"],
-        weights: Float[np.ndarray, "draws tested"],
-    ) -> Calibration:
-        """Calibrate a finding on the validation images with a known label, and measure on those of test."""
-        known = targets >= 0
-        fitted, measured = (
-            (scores[part & known].astype(np.float64), targets[part & known].astype(np.int64))
-            for part in (validation, test)
-        )
-        return calibrate(self.method, self.temperature, fitted, measured, weights[:, known[test]])
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is measured besides: probabilities, their net benefit, and the bounds of the age bands."""
-
-    probabilities: Probabilities | None = None
-    decision_curve: bool = False
-    age_bands: tuple[int, ...] = (18, 40, 60, 80)
-
-    def of_probabilities(
-        self,
-        scores: Float[np.ndarray, "images"],
-        targets: Int8[np.ndarray, "images"],
-        validation: Bool[np.ndarray, "images"],
-        test: Bool[np.ndarray, "images"],
-        weights: Float[np.ndarray, "draws tested"],
-    ) -> tuple[Calibration | None, NetBenefit | None]:
-        """Return the calibration of a finding and its net benefit, None where they are not asked for."""
-        if self.probabilities is None:
-            return None, None
-        found = self.probabilities.calibrated(scores, targets, validation, test, weights)
-        if not self.decision_curve:
-            return found, None
-        known = (targets >= 0)[test]
-        return found, net_benefit(found, scores[test][known], targets[test][known], weights[:, known])
-
-
-NOTHING_MORE = Asked()
 
 
 @dataclass(frozen=True)
@@ -123,8 +69,7 @@ def classify(job: ZeroShotJob) -> None:
         for (finding, name), each in scores_of(checkpoint, sets, labels.images, job, run).items():
             scores.setdefault(finding, {})[name] = each
         without = {name: "no prompts" for name in every.findings if name not in prompts}
-        asked = Asked(_probabilities(job), settings.decision_curve, tuple(settings.age_bands))
-        found = evaluate(labels, scores, settings.draws, settings.seed, job.labels, without, asked)
+        found = evaluate(labels, scores, settings, _temperature(job), job.labels, without)
         chosen = {finding: scores[finding][each.prompt_set] for finding, each in found.findings.items()}
         write_frame(job.scores, SCORES, labels.scored(chosen))
         size, samples = 1, list[dict[str, object]]()
@@ -139,16 +84,13 @@ def classify(job: ZeroShotJob) -> None:
         run.pictures.rates("roc.svg", curves, "false positive rate", "true positive rate")
 
 
-def _probabilities(job: ZeroShotJob) -> Probabilities | None:
-    """Return the calibration that the settings ask for. Raises InputError where its temperature is not given."""
-    method = job.settings.calibration
-    if method == "none":
-        return None
-    if job.settings.score == "global_and_local":
-        return Probabilities(method, 1.0)  # the score is in deviations, no cosine
+def _temperature(job: ZeroShotJob) -> float:
+    """Return what scores are divided by before the calibration. Raises InputError where it is needed and not given."""
+    if job.settings.calibration == "none" or job.settings.score == "global_and_local":
+        return 1.0  # the second score is in deviations, no cosine
     if job.selection is None:
-        raise InputError(f"zero_shot_classification.calibration is {method}: name --selection")
-    return Probabilities(method, read_record(job.selection, Selection).temperature)
+        raise InputError(f"zero_shot_classification.calibration is {job.settings.calibration}: name --selection")
+    return read_record(job.selection, Selection).temperature
 
 
 def _log(run: Run, found: Measured) -> None:
@@ -173,32 +115,31 @@ def _log(run: Run, found: Measured) -> None:
 def evaluate(
     labels: LabelMatrix,
     scores: Mapping[str, Scores],
-    draws: int,
-    seed: int,
+    settings: ZeroShotSettings,
+    temperature: float = 1.0,
     source: Path = Path("labels.arrow"),
     left_out: Mapping[str, str] | None = None,
-    asked: Asked = NOTHING_MORE,
 ) -> Measured:
     """Choose the prompt set and threshold of each finding on validation, and measure test once.
 
-    `scores` holds, by finding, one array per prompt set, for all images of `labels`; `left_out` says why other findings
-    of the data set are not measured; `asked` says what else is measured. Raises InputError, which names `source`,
-    where no finding has the positives and negatives without which nothing could be chosen or measured.
+    `scores` holds, by finding, one array per prompt set, for all images of `labels`; `temperature` divides them before
+    the calibration; `left_out` says why other findings of the data set are not measured. Raises InputError, which names
+    `source`, where no finding has the positives and negatives without which nothing could be chosen or measured.
     """
     left_out = left_out or {}
     measurable = Measurable.of(labels, str(source), several=has_several(labels.findings, left_out))
     validation, test = ((labels.images["split"] == part).to_numpy() for part in ("validation", "test"))
     test &= labels.among(measurable.findings).known
     tested = labels.where(test)
-    unit, groups = tested.resampled
-    weights = draw_weights(groups, draws, seed)
+    unit, units = tested.resampled
+    weights = draw_weights(units, settings.draws, settings.seed)
     chosen = {finding: _choose(labels.of(finding), scores[finding], validation) for finding in measurable.findings}
     metrics = {
         finding: metrics_of(tested, finding, scores[finding][each.prompt_set][test], each.threshold)
         for finding, each in chosen.items()
     }
     by_finding, means = estimates(metrics, weights)
-    split = groups_of(tested.images, asked.age_bands)
+    split = groups_of(tested.images, settings.age_bands)
     findings = {}
     for finding, each in chosen.items():
         targets = tested.of(finding)
@@ -206,8 +147,8 @@ def evaluate(
                   else estimate(partial(auc, own[test], targets), weights)
                   for name, own in scores[finding].items()}  # fmt: skip
         own = scores[finding][each.prompt_set]
-        points, subgroups = judge(own[test], targets, each.points, split, weights)
-        calibration, benefit = asked.of_probabilities(own, labels.of(finding), validation, test, weights)
+        points, subgroups = judge(own[test], targets, each.points, split, weights, units)
+        calibration, benefit = _calibrated(own, labels.of(finding), (validation, test), weights, settings, temperature)
         findings[finding] = FindingResult(
             prompt_set=each.prompt_set, validation_auc=each.validation_auc, threshold=each.threshold,
             metrics=by_finding[finding], test_auc=auc_of, test_images=int((targets >= 0).sum()),
@@ -216,6 +157,28 @@ def evaluate(
         )  # fmt: skip
     left = {**measurable.too_few, **left_out}
     return Measured(findings, means, left, unit, len(tested.images), stated(tested.images))
+
+
+def _calibrated(
+    scores: Float[np.ndarray, "images"],
+    targets: Int8[np.ndarray, "images"],
+    parts: tuple[Bool[np.ndarray, "images"], Bool[np.ndarray, "images"]],
+    weights: Float[np.ndarray, "draws tested"],
+    settings: ZeroShotSettings,
+    temperature: float,
+) -> tuple[Calibration | None, NetBenefit | None]:
+    """Return a finding's calibration, fitted on the first part and measured on the second, and its net benefit.
+
+    Only images with a known label count. Each is None where the settings do not ask for it.
+    """
+    if settings.calibration == "none":
+        return None, None
+    known = targets >= 0
+    fitted, measured = ((scores[part & known].astype(np.float64), targets[part & known].astype(np.int64))
+                        for part in parts)  # fmt: skip
+    drawn = weights[:, known[parts[1]]]
+    found = calibrate(settings.calibration, temperature, fitted, measured, drawn)
+    return found, net_benefit(found, *measured, drawn) if settings.decision_curve else None
 
 
 @dataclass(frozen=True)

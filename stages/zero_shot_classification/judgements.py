@@ -1,4 +1,4 @@
-"""What a reader of radiographs asks of a score: operating points, subgroups, net benefit, and images right and wrong.
+"""What a reader of radiographs asks of a score: operating points, subgroups, net benefit, and sample images.
 
 Thresholds come from validation, figures from test, intervals from the same draws of patients as all other figures.
 """
@@ -10,20 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from ..common.data.image_store import ImageStore
 from ..common.data.label_matrix import LabelMatrix
 from ..common.digests import seed_from
 from ..common.metrics.ranking import auc, estimate, estimate_of
 from ..common.radiographs.attributes import ATTRIBUTES, NOT_STATED, Attribute, age_band, age_bands
-from ..common.records import FEWEST, RATES, Estimate, PointName
+from ..common.records import FEWEST, OUTCOMES, Estimate, PointName, RateName
 from .contract import Calibration, FindingResult, NetBenefit, OperatingPoint, Subgroup, ZeroShotSettings
-from .operating_points import Chosen, Confusion, confusions, net_benefits
+from .operating_points import Chosen, Confusion, confusion, drawn_confusions, net_benefits
 
-ACTING_AT = np.arange(1, 100, 2) / 100  # probabilities
-OUTCOMES = {"true_positive": (True, 1), "false_positive": (True, 0), "false_negative": (False, 1),
-            "true_negative": (False, 0)}  # fmt: skip
+THRESHOLDS = np.arange(1, 100, 2) / 100  # threshold probabilities of the decision curve
 
 _Scores = Float[np.ndarray, "images"]
 _Weights = Float[np.ndarray, "draws images"]
@@ -65,47 +63,76 @@ def judge(
     points: Mapping[PointName, Chosen],
     groups: Sequence[Group],
     weights: _Weights,
+    units: Shaped[np.ndarray, "images"],
 ) -> tuple[dict[PointName, OperatingPoint], list[Subgroup]]:
     """Measure the points on all test images, and each group at the Youden threshold; targets below 0 are unknown.
 
-    A group with fewer than `FEWEST` positives or negatives has its counts, and no figures.
+    `units` are what the draws resample: the patient of each image. A group with fewer than `FEWEST` positives or
+    negatives has no figures, and a number below that is not told.
     """
     youden = points["youden"].threshold
-    sizes = [tuple(int((group.members & (targets == target)).sum()) for target in (1, 0)) for group in groups]
-    measured = [group for group, size in zip(groups, sizes, strict=True) if min(size) >= FEWEST]
+    sizes = [[int((group.members & (targets == target)).sum()) for target in (1, 0)] for group in groups]
     everyone = np.ones(len(targets), dtype=bool)
-    members = [(everyone, each.threshold) for each in points.values()] + [(each.members, youden) for each in measured]
-    draws = confusions(scores, targets, members, weights)
-    whole = confusions(scores, targets, members, np.ones((1, len(targets))))
-    found = {name: _point(chosen, once, drawn)
-             for (name, chosen), once, drawn in zip(points.items(), whole, draws, strict=False)}  # fmt: skip
-    rates = {id(group): _rates(once, drawn) for group, once, drawn in
-             zip(measured, whole[len(points) :], draws[len(points) :], strict=True)}  # fmt: skip
+    asked = [(everyone, each.threshold) for each in points.values()]
+    asked += [(group.members, youden) for group, size in zip(groups, sizes, strict=True) if min(size) >= FEWEST]
+    once = [confusion(scores, targets, *each) for each in asked]
+    measured = zip(once, drawn_confusions(once, weights), strict=True)  # one product for all of them
+    found = {name: _point(chosen, *next(measured), units) for name, chosen in points.items()}
     subgroups = []
-    for group, (positives, negatives) in zip(groups, sizes, strict=True):
-        head = {"attribute": group.attribute, "value": group.value, "images": positives + negatives,
-                "positives": positives}  # fmt: skip
-        if (own := rates.get(id(group))) is None:
-            why = f"{positives} positive and {negatives} negative images, fewer than {FEWEST} of one"
-            subgroups.append(Subgroup(**head, not_measured=why))
-            continue
-        figure = partial(auc, scores, np.where(group.members, targets, -1))
-        subgroups.append(Subgroup(**head, auc=estimate(figure, weights), sensitivity=own["sensitivity"],
-                                  specificity=own["specificity"]))  # fmt: skip
+    for group, size in zip(groups, sizes, strict=True):
+        told = {name: number if number >= FEWEST else None
+                for name, number in zip(("positives", "negatives"), size, strict=True)}  # fmt: skip
+        few = [f"fewer than {FEWEST} {name}" for name, number in told.items() if number is None]
+        figures = {} if few else _group_figures(group, scores, targets, weights, *next(measured), units)
+        subgroups.append(
+            Subgroup(attribute=group.attribute, value=group.value, not_measured=" and ".join(few), **told, **figures)
+        )
     return found, subgroups
 
 
-def _point(chosen: Chosen, once: Confusion, draws: Confusion) -> OperatingPoint:
-    counts = {name: int(count[0]) for name, count in once._asdict().items()}
+def _point(chosen: Chosen, once: Confusion, draws: Confusion, units: np.ndarray) -> OperatingPoint:
+    counts = {name: int(images.sum()) for name, images in once._asdict().items()}
     return OperatingPoint(threshold=chosen.threshold, validation_sensitivity=chosen.sensitivity,
-                          validation_specificity=chosen.specificity, rates=_rates(once, draws), **counts)  # fmt: skip
+                          validation_specificity=chosen.specificity, rates=_rates(once, draws, units),
+                          **counts)  # fmt: skip
 
 
-def _rates(once: Confusion, draws: Confusion) -> dict[str, Estimate | None]:
+def _group_figures(
+    group: Group,
+    scores: _Scores,
+    targets: np.ndarray,
+    weights: _Weights,
+    once: Confusion,
+    draws: Confusion,
+    units: np.ndarray,
+) -> dict[str, Estimate | None]:
+    rates = _rates(once, draws, units)
+    area = estimate(partial(auc, scores, np.where(group.members, targets, -1)), weights)
+    return {"auc": area, "sensitivity": rates["sensitivity"], "specificity": rates["specificity"]}
+
+
+def _rates(once: Confusion, draws: Confusion, units: np.ndarray) -> dict[RateName, Estimate | None]:
     """Return the rates with their intervals; None where nothing is in the denominator."""
-    values, drawn = once.rates(), draws.rates()
-    return {name: None if np.isnan(values[name][0]) else estimate_of(float(values[name][0]), drawn[name])
-            for name in RATES}  # fmt: skip
+    drawn, found = draws.rates(), dict[RateName, Estimate | None]()
+    for name, (counted, rest) in once.parts().items():
+        whole = counted | rest
+        found[name] = None
+        if whole.any():
+            value = float(counted.sum() / whole.sum())
+            found[name] = rate_estimate(value, drawn[name], len(np.unique(units[whole])))
+    return found
+
+
+def rate_estimate(value: float, draws: Float[np.ndarray, "draws"], units: int) -> Estimate:
+    """Return a rate with its interval: of the draws, or for a rate of 0 or 1 that of Clopper and Pearson.
+
+    There every draw is the rate itself, so that the bootstrap says nothing. `units` is the number of patients in the
+    denominator (Biometrika 26:404, 1934; two-sided 95 %).
+    """
+    if value not in (0.0, 1.0):
+        return estimate_of(value, draws)
+    away = 0.025 ** (1 / units)
+    return Estimate(value=value, low=away, high=1) if value else Estimate(value=value, low=0, high=1 - away)
 
 
 def net_benefit(
@@ -113,13 +140,15 @@ def net_benefit(
 ) -> NetBenefit:
     """Measure the decision curve of the calibrated probabilities on test."""
     probabilities = 1 / (1 + np.exp(-(calibration.slope * scores.astype(np.float64) + calibration.bias)))
-    once = net_benefits(probabilities, targets, ACTING_AT, np.ones((1, len(targets))))
-    draws = net_benefits(probabilities, targets, ACTING_AT, weights)
-    model, everyone = (
-        [estimate_of(float(value), own) for value, own in zip(values[0], drawn.T, strict=True)]
-        for values, drawn in zip(once, draws, strict=True)
+    curves = []
+    for drawn in (np.ones((1, len(targets))), weights):
+        by_model, of_all = net_benefits(probabilities, targets, THRESHOLDS, drawn)
+        curves.append((by_model, of_all, by_model - np.maximum(of_all, 0)))
+    model, treat_all, gain = (
+        [estimate_of(float(value), each) for value, each in zip(once[0], draws.T, strict=True)]
+        for once, draws in zip(*curves, strict=True)
     )
-    return NetBenefit(acting_at=ACTING_AT.tolist(), model=model, everyone=everyone)
+    return NetBenefit(thresholds=THRESHOLDS.tolist(), model=model, treat_all=treat_all, gain=gain)
 
 
 def judged_rows(
@@ -137,8 +166,8 @@ def judged_rows(
     for finding, result in findings.items():
         targets, threshold = labels.of(finding), result.operating_points["youden"].threshold
         test = (labels.images["split"] == "test").to_numpy()
-        for outcome, (is_positive, target) in OUTCOMES.items():
-            places = np.flatnonzero(test & (targets == target) & ((scores[finding] >= threshold) == is_positive))
+        for outcome, shown in zip(OUTCOMES, confusion(scores[finding], targets, test, threshold), strict=True):
+            places = np.flatnonzero(shown)
             rng = np.random.default_rng(seed_from("judged images", settings.seed, finding, outcome))
             for place in rng.permutation(places)[: settings.samples]:
                 image_id = labels.images["image_id"][int(place)]

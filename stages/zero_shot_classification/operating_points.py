@@ -2,7 +2,7 @@
 
 A score at or above the threshold is positive. Sensitivity and specificity do not depend on how frequent a finding is;
 the predictive values do, so they belong beside the prevalence. The net benefit of Vickers and Elkin (Medical Decision
-Making 26:565, 2006) weighs a false positive by the odds of the probability at which one would act.
+Making 26:565, 2006) weighs a false positive by the odds of the threshold probability.
 """
 
 from collections.abc import Sequence
@@ -57,58 +57,64 @@ def counts_of(
 
 
 class Confusion(NamedTuple):
-    """Numbers of test images, of one weighting or of many."""
+    """The four outcomes, in the order of `OUTCOMES`: which images have each, or how many in every draw."""
 
     true_positives: np.ndarray
     false_positives: np.ndarray
     false_negatives: np.ndarray
     true_negatives: np.ndarray
 
-    def rates(self) -> dict[RateName, np.ndarray]:
-        """Return sensitivity, specificity, PPV and NPV; NaN where nothing is in the denominator."""
+    def parts(self) -> dict[RateName, tuple[np.ndarray, np.ndarray]]:
+        """Return of each rate what is in its numerator, and what is in its denominator alone."""
         return {
-            "sensitivity": _share(self.true_positives, self.false_negatives),
-            "specificity": _share(self.true_negatives, self.false_positives),
-            "ppv": _share(self.true_positives, self.false_positives),
-            "npv": _share(self.true_negatives, self.false_negatives),
+            "sensitivity": (self.true_positives, self.false_negatives),
+            "specificity": (self.true_negatives, self.false_positives),
+            "ppv": (self.true_positives, self.false_positives),
+            "npv": (self.true_negatives, self.false_negatives),
         }
 
+    def rates(self) -> dict[RateName, np.ndarray]:
+        """Return the rates of numbers of images; NaN where nothing is in the denominator."""
+        return {name: _share(*parts) for name, parts in self.parts().items()}
 
-def confusions(
+
+def confusion(
     scores: Float[np.ndarray, "images"],
     targets: Int[np.ndarray, "images"],
-    members: Sequence[tuple[Bool[np.ndarray, "images"], float]],
-    weights: Float[np.ndarray, "draws images"],
-) -> list[Confusion]:
-    """Return the confusion of each (images, threshold) in every draw; a target below 0 is unknown, and not counted."""
-    sets = []
-    for chosen, threshold in members:
-        positive, present, absent = scores >= threshold, chosen & (targets == 1), chosen & (targets == 0)
-        sets += [present & positive, absent & positive, present & ~positive, absent & ~positive]
-    found = counts_of(sets, weights)
-    return [Confusion(*found[:, 4 * place : 4 * place + 4].T) for place in range(len(members))]
+    members: Bool[np.ndarray, "images"],
+    threshold: float,
+) -> Confusion:
+    """Return which of some images have each outcome; a target below 0 is unknown, and not counted."""
+    positive, present, absent = scores >= threshold, members & (targets == 1), members & (targets == 0)
+    return Confusion(present & positive, absent & positive, present & ~positive, absent & ~positive)
+
+
+def drawn_confusions(found: Sequence[Confusion], weights: Float[np.ndarray, "draws images"]) -> list[Confusion]:
+    """Return the numbers of images of each confusion in every draw."""
+    numbers = counts_of([images for each in found for images in each], weights)
+    return [Confusion(*numbers[:, 4 * place : 4 * place + 4].T) for place in range(len(found))]
 
 
 def net_benefits(
     probabilities: Float[np.ndarray, "images"],
     targets: Int[np.ndarray, "images"],
-    acting_at: Float[np.ndarray, "thresholds"],
+    thresholds: Float[np.ndarray, "thresholds"],
     weights: Float[np.ndarray, "draws images"],
 ) -> tuple[Float[np.ndarray, "draws thresholds"], Float[np.ndarray, "draws thresholds"]]:
-    """Return per draw the net benefit of acting on `probability >= threshold`, and that of acting on every image.
+    """Return per draw the net benefit of treating where `probability >= threshold`, and that of treating all.
 
-    It is (true positives - odds * false positives) / images with the odds of the threshold; acting on none has 0.
+    It is (true positives - odds * false positives) / images with the odds of the threshold; treating none has 0.
     """
     present, absent = targets == 1, targets == 0
-    reached = [probabilities >= threshold for threshold in acting_at]
+    reached = [probabilities >= each for each in thresholds]
     sets = [present, absent, *(present & each for each in reached), *(absent & each for each in reached)]
     found = counts_of(sets, weights)
-    count, odds = len(acting_at), acting_at / (1 - acting_at)
+    count, odds = len(thresholds), thresholds / (1 - thresholds)
     images = found[:, :1] + found[:, 1:2]
     model = found[:, 2 : 2 + count] - odds * found[:, 2 + count :]
-    everyone = found[:, :1] - odds * found[:, 1:2]
+    treat_all = found[:, :1] - odds * found[:, 1:2]
     with np.errstate(invalid="ignore", divide="ignore"):
-        return model / images, everyone / images
+        return model / images, treat_all / images
 
 
 def _share(part: np.ndarray, rest: np.ndarray) -> np.ndarray:

@@ -119,3 +119,13 @@ def test_help_waits_for_no_heavy_library() -> None:
         [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_every_stage_that_may_show_samples_stands_on_the_page_of_privacy() -> None:
+    """A row of its table for each stage whose settings have `publish_samples`, and for no other."""
+    page = (ROOT / "docs" / "operators" / "privacy.md").read_text(encoding="utf-8")
+    named = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    contracts = {path.parent.name: path.read_text(encoding="utf-8") for path in (ROOT / "stages").glob("*/contract.py")}
+    settings = [stage for stage, text in contracts.items() if "\n    publish_samples: bool" in text]
+    assert settings
+    assert sorted(named) == sorted(settings)

@@ -151,7 +151,7 @@ def check_snakemake(words: list[str]) -> None:
 def check_mlflow(words: list[str]) -> None:
     """MLflow has the command and the options."""
     command = [word for word in words if re.fullmatch(r"[a-z-]+", word)][:2]
-    check_options(words, help_of("-m", "mlflow", *(command if command[:1] == ["models"] else command[:1])))
+    check_options(words, help_of("-m", "mlflow", *(command if command[0] in ("models", "runs") else command[:1])))
 
 
 def check_pip(words: list[str]) -> None:

@@ -270,7 +270,7 @@ def samples(size: int) -> pa.Schema:
 
 
 def judged_images(size: int) -> pa.Schema:
-    """Return the schema of zero_shot_classification's samples: radiographs that may be shown, right and wrong ones.
+    """Return the schema of zero_shot_classification's samples: radiographs that may be shown, with the outcome.
 
     The table is empty unless `publish_samples` is set.
     """

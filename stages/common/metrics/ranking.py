@@ -46,11 +46,30 @@ def roc_curve(scores: Float[np.ndarray, "images"], targets: Integer[np.ndarray, 
 
     Targets other than 0 and 1 do not count.
     """
+    positive, negative = (np.append(0, each) for each in _above(scores, targets))
+    return negative / negative[-1], positive / positive[-1]
+
+
+def precision_recall_curve(
+    scores: Float[np.ndarray, "images"], targets: Integer[np.ndarray, "images"]
+) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
+    """Return recall, from 0 to 1, and precision; equal scores are one point. At recall 0 stands the first precision.
+
+    Targets other than 0 and 1 do not count.
+    """
+    positive, negative = _above(scores, targets)
+    counted = positive + negative
+    precision = np.divide(positive, counted, out=np.ones(len(counted)), where=counted > 0)
+    return np.append(0, positive / positive[-1]), np.append(precision[0], precision)
+
+
+def _above(
+    scores: Float[np.ndarray, "images"], targets: Integer[np.ndarray, "images"]
+) -> tuple[Int[np.ndarray, "ties"], Int[np.ndarray, "ties"]]:
+    """Return the numbers of positives and negatives at or above each different score, from the largest down."""
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    positive = np.append(0, np.cumsum(targets[order] == 1)[last])
-    negative = np.append(0, np.cumsum(targets[order] == 0)[last])
-    return negative / negative[-1], positive / positive[-1]
+    return np.cumsum(targets[order] == 1)[last], np.cumsum(targets[order] == 0)[last]
 
 
 def average_precision(

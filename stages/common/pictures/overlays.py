@@ -97,16 +97,18 @@ def overlay_svg(overlay: Overlay) -> str:
         return svg(figure)
 
 
-def radiograph_jpeg(pixels: Integer[np.ndarray, "rows columns"]) -> bytes:
-    """Return a grey image as JPEG, for the eye alone."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+def radiograph_jpeg(pixels: Integer[np.ndarray, "rows columns"], side: int | None = None) -> bytes:
+    """Return a grey image as JPEG, for the eye alone; a longer side than `side` pixels becomes so long."""
+    image, buffer = Image.fromarray(pixels.astype(np.uint8)), io.BytesIO()
+    if side is not None:
+        image.thumbnail((side, side))
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY, optimize=True)
     return buffer.getvalue()
 
 
-def jpeg_uri(pixels: Integer[np.ndarray, "rows columns"]) -> str:
+def jpeg_uri(pixels: Integer[np.ndarray, "rows columns"], side: int | None = None) -> str:
     """Return `radiograph_jpeg` as the `src` of an image."""
-    return "data:image/jpeg;base64," + base64.b64encode(radiograph_jpeg(pixels)).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(radiograph_jpeg(pixels, side)).decode()
 
 
 def overlays_png(overlays: dict[str, Overlay], unit: str) -> bytes:

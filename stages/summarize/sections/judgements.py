@@ -1,33 +1,26 @@
-"""For readers of radiographs: operating points with their curves, subgroups, and images judged right and wrong."""
+"""For readers of radiographs: operating points with their curves, subgroups, and classified radiographs."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from jaxtyping import Float, Int, UInt8
-from matplotlib.image import imsave
 
+from ...common.metrics.ranking import precision_recall_curve
+from ...common.pictures.overlays import jpeg_uri
+from ...common.records import OUTCOMES
 from ...zero_shot_classification.contract import NetBenefit
 from ..drawing import INK, STYLE, Style, axes_of, data_uri, svg
-from ..naming import replicate_label
+from ..naming import replicate_label, short_id
 from ..numbers import decimal, interval, percent, words
 from ..readers.evaluation import ZeroShot
 from ..readers.judged import Judged
 from ..tables.operating_points import described
 from .report import Names, Report
 
-OUTCOMES = {
-    "true_positive": "true positive",
-    "false_positive": "false positive",
-    "false_negative": "false negative (missed)",
-    "true_negative": "true negative",
-}
 _REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}  # no variant is dotted so
-THUMBNAIL = 192  # pixels
+THUMBNAIL = 192  # pixels, as a page has many
 
 
 def operating_points_names(report: Report) -> Names | None:
@@ -82,17 +75,6 @@ def precision_recall_figure(
         return svg(figure)
 
 
-def precision_recall_curve(
-    scores: Float[np.ndarray, "images"], targets: Int[np.ndarray, "images"]
-) -> tuple[Float[np.ndarray, "points"], Float[np.ndarray, "points"]]:
-    """Return recall, from 0 to 1, and precision; equal scores are one point. At recall 0 stands the first precision."""
-    order = np.argsort(-scores, kind="stable")
-    last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)
-    found = np.cumsum(targets[order] == 1)[last]
-    precision = found / (last + 1)
-    return np.append(0, found / found[-1]), np.append(precision[0], precision)
-
-
 def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names | None:
     found = {each.variant: own for each in curves
              if (own := each.result.findings[finding].net_benefit) is not None}  # fmt: skip
@@ -100,8 +82,8 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
         return None
     first = next(iter(found))
     dataset, ranges = curves[0].dataset, useful_range(found[first])
-    said = f"above both from {ranges[0]:.0%} to {ranges[1]:.0%}" if ranges else "nowhere above both"
-    said = said.replace("%", " %")
+    where = f"from {100 * ranges[0]:.0f} % to {100 * ranges[1]:.0f} %" if ranges else "at no threshold probability"
+    said = f"above both {where} (pointwise 95 %)"
     return {
         "dataset": dataset,
         "finding": finding,
@@ -109,36 +91,37 @@ def _decision(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names
         "first": report.shown_labels[first],
         "said": said,
         "src": data_uri(decision_figure(found, report.styles)),
-        "alt": f"Net benefit of acting on {words(finding)} in {dataset} over the probability at which one would act, "
-        f"beside acting on everyone and on no one; {first} is {said}.",
+        "alt": f"Net benefit for {words(finding)} in {dataset} over the threshold probability, beside treat all and "
+        f"treat none; {first} is {said}.",
     }
 
 
 def useful_range(found: NetBenefit) -> tuple[float, float] | None:
-    """Return the ends of the longest run of probabilities at which the model's interval is above both references."""
-    better = [model.low > max(0.0, everyone.value)
-              for model, everyone in zip(found.model, found.everyone, strict=True)]  # fmt: skip
+    """Return the ends of the longest run of threshold probabilities at which the interval of the gain is above 0.
+
+    Every interval has 95 % by itself; the whole run has less.
+    """
+    better = [gain.low > 0 for gain in found.gain]
     runs = [list(places) for is_better, places in groupby(range(len(better)), better.__getitem__) if is_better]
     longest = max(runs, key=len, default=[])
-    return (found.acting_at[longest[0]], found.acting_at[longest[-1]]) if longest else None
+    return (found.thresholds[longest[0]], found.thresholds[longest[-1]]) if longest else None
 
 
 def decision_figure(found: Mapping[str, NetBenefit], styles: Mapping[str, Style]) -> str:
-    """Draw the net benefit of the variants, with the interval of the first one, and of treating all and none."""
+    """Draw the net benefit of the variants, with the interval of the first one, and of treat all and treat none."""
     with mpl.rc_context(STYLE):
         figure, axes = axes_of(3.6, 3.0)
         first = next(iter(found.values()))
-        everyone = [each.value for each in first.everyone]
-        axes.plot(first.acting_at, everyone, **_REFERENCE)
+        treat_all = [each.value for each in first.treat_all]
+        axes.plot(first.thresholds, treat_all, **_REFERENCE)
         axes.axhline(0, color=INK, linewidth=0.8)
         low, high = ([getattr(each, end) for each in first.model] for end in ("low", "high"))
         colour = styles[next(iter(found))].colour
-        axes.fill_between(first.acting_at, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.fill_between(first.thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
         for variant, each in found.items():
-            axes.plot(each.acting_at, [own.value for own in each.model], linewidth=1.6, **styles[variant].line())
-        top = max(0.02, *everyone, *high)
-        axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.08 * top), xlabel="probability at which one would act",
-                 ylabel="net benefit")  # fmt: skip
+            axes.plot(each.thresholds, [own.value for own in each.model], linewidth=1.6, **styles[variant].line())
+        top = max(0.02, *treat_all, *high)
+        axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.08 * top), xlabel="threshold probability", ylabel="net benefit")
         return svg(figure)
 
 
@@ -155,16 +138,13 @@ def subgroups_names(report: Report) -> Names | None:
 
 
 def judged_images_names(report: Report) -> Names | None:
-    """Return the names for radiographs judged right and wrong, or None without zero-shot results."""
+    """Return the names for classified radiographs, or None without zero-shot results."""
     groups = [_group(report, each, finding) for each in described(report.inputs) for finding in each.result.findings]
     return {"groups": groups} if groups else None
 
 
 def _group(report: Report, each: ZeroShot, finding: str) -> Names:
     run = report.provenance.run("zero_shot_classification", f"{each.replicate.name}/{each.dataset}")
-    absent = "no radiograph was drawn: samples is 0"
-    if run.param("publish_samples") != "True":
-        absent = "radiographs are not published: zero_shot_classification.publish_samples is false"
     point = each.result.findings[finding].operating_points["youden"]
     own = [sample for sample in each.samples if sample.finding == finding]
     return {
@@ -172,11 +152,11 @@ def _group(report: Report, each: ZeroShot, finding: str) -> Names:
         "finding": finding,
         "label": replicate_label(report.inputs, each.replicate),
         "threshold": point.threshold,
-        "absent": None if own else absent,
+        "absent": None if own else run.without_samples(),
         "outcomes": [
             {"name": name, "count": getattr(point, f"{outcome}s"),
              "pictures": [_picture(sample, name) for sample in own if sample.outcome == outcome]}
-            for outcome, name in OUTCOMES.items()
+            for outcome in OUTCOMES for name in [words(outcome)]
         ],
     }  # fmt: skip
 
@@ -184,17 +164,8 @@ def _group(report: Report, each: ZeroShot, finding: str) -> Names:
 def _picture(sample: Judged, name: str) -> Names:
     return {
         "image_id": sample.image_id,
-        "short": sample.image_id if len(sample.image_id) <= 16 else f"\u2026{sample.image_id[-12:]}",
+        "short_id": short_id(sample.image_id),
         "score": decimal(sample.score),
-        "src": thumbnail(sample.pixels),
+        "src": jpeg_uri(sample.pixels, THUMBNAIL),
         "alt": f"Radiograph {sample.image_id}, a {name} of {words(sample.finding)}.",
     }
-
-
-def thumbnail(pixels: UInt8[np.ndarray, "size size"]) -> str:
-    """Return a radiograph as the `src` of an image: a JPEG of about `THUMBNAIL` pixels or fewer, as a page has many."""
-    step, buffer = -(-len(pixels) // THUMBNAIL), io.BytesIO()
-    whole = len(pixels) // step * step
-    means = pixels[:whole, :whole].reshape(whole // step, step, -1, step).mean(axis=(1, 3))
-    imsave(buffer, means, format="jpg", cmap="gray", vmin=0, vmax=255, pil_kwargs={"quality": 85})
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

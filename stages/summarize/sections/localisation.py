@@ -42,16 +42,13 @@ def _samples(report: Report, grounding: Sequence[Grounding]) -> Names:
     """Return rows of one radiograph each, with the heatmap of every variant beside it."""
     dataset = grounding[0].dataset
     run = report.provenance.run("phrase_grounding", f"{grounding[0].replicate.name}/{dataset}")
-    absent = "no radiograph was drawn: samples is 0"
-    if run.param("publish_samples") != "True":
-        absent = "radiographs are not published: publish_samples is false"
     names = list(grounding[0].result.pointing)
     asked = {each.prompts for each in grounding[0].samples}
     return {
         "dataset": dataset,
         "finding": grounding[0].result.finding,
         "prompt_set": names[0],  # phrase_grounding draws its samples from the set that stands first
-        "absent": absent,
+        "absent": run.without_samples(),
         "rows": [_sample_row(report.inputs, sample, grounding) for sample in grounding[0].samples],
         "prompts": next(iter(asked)) if len(asked) == 1 else (),  # one for all rows, where they name no place
         "scale": css_scale(),

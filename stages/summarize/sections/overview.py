@@ -39,7 +39,7 @@ class KeyFigure:
 
 def overview_names(report: Report) -> Names:
     """Return the names for the overview."""
-    described = described_variant(report)
+    described = report.inputs.described
     figures = key_figures(report, described)
     return {
         "described": report.labels[described],
@@ -54,12 +54,6 @@ def overview_names(report: Report) -> Names:
         "warnings": cautions_of(report.inputs, report.provenance),
         "phantom_seed": _phantom_seed(report),
     }
-
-
-def described_variant(report: Report) -> str:
-    """Return the variant whose figures stand on the first screen: the first that was trained, if any was."""
-    variants = report.inputs.tree.variants
-    return next((each for each in variants if report.inputs.trained(each)), variants[0])
 
 
 def trained_on(report: Report, variant: str) -> str:

@@ -14,6 +14,7 @@ from ..inputs import Inputs
 from ..ledger import Ledger
 from ..naming import replicate_label, variant_label
 from ..provenance import Provenance
+from ..tables.checklist_answers import Answered, Facts, answered
 from ..tables.quoted import Quotation, shown
 from ..tables.table import Table, Task, legend_of
 
@@ -31,6 +32,11 @@ class Report:
     tables: list[Table]  # Tables 1 to 4, retrieval, pointing
     quotations: list[Quotation]  # figures of others
     digests: dict[str, str]  # of the summary itself
+
+    @cached_property
+    def checklists(self) -> dict[str, list[Answered]]:
+        """Return the reporting checklists with what this run answers."""
+        return answered(Facts(self.inputs, self.provenance, self.ledger))
 
     def tables_of(self, task: Task) -> list[Table]:
         """Return the tables of one task, in their order."""

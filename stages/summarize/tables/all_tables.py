@@ -50,7 +50,10 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
 
 
 def headline(title: str, inputs: Inputs, comparisons: Comparisons, synthetic: Collection[str]) -> str:
-    """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends."""
+    """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends.
+
+    The last word is the name of the described training, whose model the last words of a run offer.
+    """
     variants = inputs.tree.variants
     rows = [["test part of", "measure", *(TEXT.escape(variant_label(inputs, each)) for each in variants)]]
     for each in headlines(inputs, comparisons):
@@ -59,7 +62,8 @@ def headline(title: str, inputs: Inputs, comparisons: Comparisons, synthetic: Co
             cells = [TEXT.cell(measure.figures.get(variant, NOTHING), figure) for variant in variants]
             rows.append([each.dataset, TEXT.escape(measure.header), *cells])
     marked = f"synthetic patients in {', '.join(synthetic)}; " if synthetic else ""
-    return "\n".join([f"{title} ({marked}brackets: 95 % intervals)", *aligned(rows)]) + "\n"
+    return "\n".join([f"{title} ({marked}brackets: 95 % intervals)", *aligned(rows),
+                      f"The report describes {inputs.median(inputs.described).name}"]) + "\n"  # fmt: skip
 
 
 def text_summary(title: str, inputs: Inputs, tables: Sequence[Table], synthetic: Sequence[str], report: Path) -> str:

@@ -24,7 +24,7 @@ def judgement_rows(inputs: Inputs) -> Mapping[str, tuple[list[CsvRow], list[str]
     return {
         "operating_points.csv": (_points(inputs), ["dataset", "finding", "variant", "point"]),
         "subgroups.csv": (_subgroups(inputs), ["dataset", "finding", "variant", "attribute", "value"]),
-        "net_benefit.csv": (_net_benefits(inputs), ["dataset", "finding", "variant", "acting_at"]),
+        "net_benefit.csv": (_net_benefits(inputs), ["dataset", "finding", "variant", "threshold_probability"]),
     }
 
 
@@ -49,7 +49,7 @@ def _points(inputs: Inputs) -> list[CsvRow]:
 def _subgroups(inputs: Inputs) -> list[CsvRow]:
     return [
         head
-        | each.model_dump(include={"attribute", "value", "images", "positives"})
+        | each.model_dump(include={"attribute", "value", "positives", "negatives"})
         | {key: value for name in ("auc", "sensitivity", "specificity")
            for key, value in estimate_columns(name, getattr(each, name)).items()}
         | {"not_measured": each.not_measured}
@@ -60,8 +60,11 @@ def _subgroups(inputs: Inputs) -> list[CsvRow]:
 
 def _net_benefits(inputs: Inputs) -> list[CsvRow]:
     return [
-        head | {"acting_at": at} | estimate_columns("model", model) | estimate_columns("everyone", everyone)
+        head
+        | {"threshold_probability": threshold}
+        | {column: value for name in ("model", "treat_all", "gain")
+           for column, value in estimate_columns(name, getattr(found, name)[place]).items()}
         for head, own in _findings(inputs)
         if (found := own.net_benefit) is not None
-        for at, model, everyone in zip(found.acting_at, found.model, found.everyone, strict=True)
-    ]
+        for place, threshold in enumerate(found.thresholds)
+    ]  # fmt: skip

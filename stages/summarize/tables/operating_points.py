@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from ...common.records import FEWEST, RATES, Estimate, PointName
+from ...common.records import FEWEST, OUTCOMES, RATES, Estimate, PointName
 from ...common.wording import counted
 from ...zero_shot_classification.contract import FindingResult, OperatingPoint
 from ..inputs import Inputs
@@ -18,28 +18,27 @@ POINT_NAMES: dict[PointName, str] = {
     "youden": "Youden",
 }
 HEADERS = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV"}
-MATRIX = ("true_positives", "false_positives", "false_negatives", "true_negatives")
 POINTS_NOTE = (
-    "Every threshold was chosen on validation and applied to test as it is, so that test need not reach 90 %. Youden's "
-    "has the largest sensitivity + specificity - 1 there. PPV and NPV (positive and negative predictive value) hold at "
-    "the prevalence of this test part alone. TP, FP, FN and TN are the confusion matrix: true and false positives, "
-    "false (missed) and true negatives, test images. Other variants: "
+    "Every threshold was chosen on validation and applied to test as it is, so that test need not reach 90 %. The "
+    "Youden index is sensitivity + specificity - 1; its threshold has the largest there. PPV and NPV (positive and "
+    "negative predictive value) hold at the prevalence of this test split alone. TP, FP, FN and TN are the confusion "
+    "matrix: true and false positives, false (missed) and true negatives, test images. A rate of 0 or 1 has the "
+    "interval of Clopper and Pearson over its patients, as every bootstrap draw repeats it. Other variants: "
     "operating_points.csv."
 )
 GROUPS_NOTE = (
-    "Sensitivity and specificity are at the Youden threshold of all validation images. A group with fewer than "
-    f"{FEWEST} positive or negative test images is not measured. Nothing is tested here: the more groups, the more "
-    "likely one of them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are one. "
-    "Other variants: subgroups.csv."
+    "Sensitivity and specificity are at the Youden threshold of all validation images; one of 0 or 1 has the interval "
+    f"of Clopper and Pearson over its patients. A group with fewer than {FEWEST} positive or negative test images is "
+    "not measured, and how few these are is not told. Nothing is tested here: the more groups, the more likely one of "
+    "them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are one. Other variants: "
+    "subgroups.csv."
 )
 ALL = "all test images"
 
 
 def described(inputs: Inputs) -> Iterator[ZeroShot]:
-    """Yield the result on each data set of the first variant with text, of its median training."""
-    if inputs.tree.with_text:
-        variant = inputs.tree.with_text[0]
-        yield from (each for each in inputs.shown(inputs.zero_shot) if each.variant == variant)
+    """Yield the result on each data set of the described variant, of its median training."""
+    yield from (each for each in inputs.shown(inputs.zero_shot) if each.variant == inputs.described)
 
 
 def operating_points_tables(inputs: Inputs) -> list[Table]:
@@ -48,7 +47,11 @@ def operating_points_tables(inputs: Inputs) -> list[Table]:
     for each in described(inputs):
         several = each.result.only is None
         rows = [
-            Row(POINT_NAMES[name], _point_cells(finding, own, point), overlap_notes(each.result.overlap))
+            Row(
+                POINT_NAMES[name],
+                (_finding_cells(finding, own) if several else {}) | _point_cells(point),
+                overlap_notes(each.result.overlap),
+            )
             for finding, own in each.result.findings.items()
             for name, point in own.operating_points.items()
         ]
@@ -58,7 +61,6 @@ def operating_points_tables(inputs: Inputs) -> list[Table]:
             *(Column(name, HEADERS[name]) for name in RATES),
             Column("confusion", "TP / FP / FN / TN", "text"),
         )
-        rows = [row if several else _without(row, "finding", "prevalence") for row in rows]
         only = each.result.only
         tables.append(Table(
             f"operating_points_{each.dataset}",
@@ -74,11 +76,13 @@ def operating_points_tables(inputs: Inputs) -> list[Table]:
     return tables
 
 
-def _point_cells(finding: str, own: FindingResult, point: OperatingPoint) -> dict[str, Cell]:
-    cells = {"finding": Cell(text=words(finding)), "prevalence": Cell(text=_prevalence(own)),
-             "threshold": Cell(point.threshold)}  # fmt: skip
-    cells |= {name: _figure(point.rates[name]) for name in RATES}
-    return cells | {"confusion": Cell(text=" / ".join(count(getattr(point, name)) for name in MATRIX))}
+def _finding_cells(finding: str, own: FindingResult) -> dict[str, Cell]:
+    return {"finding": Cell(text=words(finding)), "prevalence": Cell(text=_prevalence(own))}
+
+
+def _point_cells(point: OperatingPoint) -> dict[str, Cell]:
+    cells = {"threshold": Cell(point.threshold)} | {name: _figure(point.rates[name]) for name in RATES}
+    return cells | {"confusion": Cell(text=" / ".join(count(getattr(point, f"{name}s")) for name in OUTCOMES))}
 
 
 def _prevalence(own: FindingResult) -> str:
@@ -90,15 +94,15 @@ def subgroups_tables(inputs: Inputs) -> list[Table]:
     tables = []
     for each in described(inputs):
         several = each.result.only is None
-        rows = [row if several else _without(row, "finding")
-                for finding, own in each.result.findings.items() for row in _group_rows(finding, own)]  # fmt: skip
+        rows = [row for finding, own in each.result.findings.items()
+                for row in _group_rows({"finding": Cell(text=words(finding))} if several else {}, own)]  # fmt: skip
         if not any(own.subgroups for own in each.result.findings.values()):
             continue
         columns = (
             *([Column("finding", "finding", "text")] if several else []),
             Column("attribute", "by", "text"),
-            Column("images", "images", "text"),
             Column("positives", "positive", "text"),
+            Column("negatives", "negative", "text"),
             Column("auc", "AUC", axis=_axis(each)),
             Column("sensitivity", "sensitivity"),
             Column("specificity", "specificity"),
@@ -121,13 +125,14 @@ def _axis(each: ZeroShot) -> Axis:
     return axis_of([own.metrics["auc"] for own in each.result.findings.values()] + aucs, reference=0.5)
 
 
-def _group_rows(finding: str, own: FindingResult) -> Iterator[Row]:
+def _group_rows(name: dict[str, Cell], own: FindingResult) -> Iterator[Row]:
+    """Yield a row of all test images and one per group, each with the cells of `name`."""
     youden = own.operating_points["youden"].rates
-    name = {"finding": Cell(text=words(finding))}
-    yield Row(ALL, name | _sizes(own.test_images, own.test_positives) | {"auc": cell_of(own.metrics["auc"])}
+    sizes = _sizes(own.test_positives, own.test_images - own.test_positives)
+    yield Row(ALL, name | sizes | {"auc": cell_of(own.metrics["auc"])}
               | {rate: _figure(youden[rate]) for rate in ("sensitivity", "specificity")})  # fmt: skip
     for group in own.subgroups:
-        cells = name | {"attribute": Cell(text=group.attribute)} | _sizes(group.images, group.positives)
+        cells = name | {"attribute": Cell(text=group.attribute)} | _sizes(group.positives, group.negatives)
         if group.not_measured:
             yield Row(group.value, cells | {"auc": Cell(text=f"not measured: {group.not_measured}")})
             continue
@@ -135,8 +140,9 @@ def _group_rows(finding: str, own: FindingResult) -> Iterator[Row]:
         yield Row(group.value, cells | {key: _figure(figure) for key, figure in figures.items()})
 
 
-def _sizes(images: int, positives: int) -> dict[str, Cell]:
-    return {"images": Cell(text=count(images)), "positives": Cell(text=count(positives))}
+def _sizes(positives: int | None, negatives: int | None) -> dict[str, Cell]:
+    return {name: Cell(text=f"fewer than {FEWEST}" if number is None else count(number))
+            for name, number in (("positives", positives), ("negatives", negatives))}  # fmt: skip
 
 
 def _not_stated(each: ZeroShot) -> Iterator[str]:
@@ -148,10 +154,6 @@ def _not_stated(each: ZeroShot) -> Iterator[str]:
 
 def _figure(figure: Estimate | None) -> Cell:
     return NOTHING if figure is None else cell_of(figure)
-
-
-def _without(row: Row, *keys: str) -> Row:
-    return Row(row.label, {name: cell for name, cell in row.cells.items() if name not in keys}, row.notes, row.key)
 
 
 def point_summary(point: OperatingPoint) -> str:

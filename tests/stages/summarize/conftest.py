@@ -51,8 +51,7 @@ from stages.summarize.__main__ import WORK
 from stages.summarize.inputs import Inputs, read_inputs
 from stages.summarize.results_tree import FewShotJob, ResultsTree, parse_variants
 from stages.zero_shot_classification.contract import ZeroShotResult, ZeroShotSettings
-from stages.zero_shot_classification.evaluation import Asked, Probabilities, evaluate
-from stages.zero_shot_classification.judgements import OUTCOMES
+from stages.zero_shot_classification.evaluation import evaluate
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 TEMPLATE = REPOSITORY / "stages" / "summarize" / "templates" / "report.html.jinja"
@@ -268,17 +267,19 @@ def _zero_shot(tree, dataset, variant):
          "target": targets.astype(np.int8)} | (attributes_of(480) if dataset == "rsna" else {})
     ))  # fmt: skip
     scores = {"there_is": gain * targets + noise, "phrasings_and_places": gain * targets + noise / 2}
-    asked = Asked(Probabilities("platt", 0.5), decision_curve=True) if dataset == "rsna" else Asked()
-    result = evaluate(labels, {finding: scores}, draws=200, seed=0, asked=asked)
+    published = dataset == "rsna"
+    asked = {"calibration": "platt", "decision_curve": True} if published else {}
+    settings = ZeroShotSettings(prompts="prompts.yaml", draws=200, publish_samples=published, **asked)
+    result = evaluate(labels, {finding: scores}, settings, temperature=0.5)
     folder = tree.results / "zero_shot_classification" / variant / dataset
     chosen = labels.scored({finding: scores[result.findings[finding].prompt_set]})
     write_frame(folder / "scores.arrow", schemas.SCORES, chosen)
     record = ZeroShotResult(score="global", overlap=CLEAN, **vars(result))
     records.write_record(folder / "result.json", record)
-    published = dataset == "rsna"
-    shown = [_judged(number, finding, outcome) for outcome in OUTCOMES for number in range(2)] if published else []
+    shown = (
+        [_judged(number, finding, outcome) for outcome in records.OUTCOMES for number in range(2)] if published else []
+    )
     write_rows(folder / "samples.arrow", schemas.judged_images(SIZE), shown)
-    settings = ZeroShotSettings(prompts="prompts.yaml", draws=200, publish_samples=published)
     params = flatten(settings.model_dump(mode="json"))
     _journal(tree, "zero_shot_classification", f"{variant}/{dataset}", params, 700)
 

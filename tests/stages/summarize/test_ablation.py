@@ -129,7 +129,8 @@ def test_one_variant_has_no_table_4(build, tmp_path) -> None:
 
 
 def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(three, comparisons) -> None:
-    title, header, *rows = headline("MLIP", three, comparisons, ["rsna"]).splitlines()
+    title, header, *rows, described = headline("MLIP", three, comparisons, ["rsna"]).splitlines()
+    assert described == "The report describes mlip"
     assert title == "MLIP (synthetic patients in rsna; brackets: 95 % intervals)"
     assert header.split() == ["test", "part", "of", "measure", "mlip", "random", "(untrained)", "clip"]
     assert max(map(len, rows)) < 140

@@ -3,17 +3,30 @@
 import csv
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 from sklearn.metrics import precision_recall_curve as scikit_learns
 
+from stages.common.files.atomic_files import write_text
+from stages.common.metrics.ranking import precision_recall_curve
 from stages.common.records import Estimate
-from stages.summarize.sections.judgements import precision_recall_curve, thumbnail, useful_range
-from stages.summarize.tables.checklist_answers import _ANSWERS, CHECKLISTS
+from stages.common.replicates import Replicate
+from stages.summarize.contract import SummarizeSettings
+from stages.summarize.inputs import read_inputs
+from stages.summarize.ledger import read_ledger
+from stages.summarize.provenance import read_provenance
+from stages.summarize.sections.judgements import useful_range
+from stages.summarize.sections.overview import overview_names
+from stages.summarize.sections.report import Report
+from stages.summarize.tables.all_tables import HEADLINE, headline
+from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS, Facts, answered
+from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.operating_points import operating_points_tables, subgroups_tables
 from stages.zero_shot_classification.contract import NetBenefit
+from workflow.invocation import last_words
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -29,20 +42,15 @@ def test_the_curve_of_precision_and_recall_is_scikit_learns(seed: int) -> None:
     assert area == pytest.approx(average_precision_score(targets, scores))
 
 
-def test_the_useful_range_is_the_longest_run_above_everyone_and_no_one() -> None:
+def test_the_useful_range_is_the_longest_run_of_gains_above_nothing() -> None:
     def estimates(*lows: float) -> list[Estimate]:
         return [Estimate(value=low + 0.1, low=low, high=low + 0.2) for low in lows]
 
-    found = NetBenefit(acting_at=[0.1, 0.2, 0.3, 0.4, 0.5], model=estimates(0.3, 0.1, 0.2, 0.2, -0.1),
-                       everyone=estimates(0.0, 0.1, 0.0, -0.9, -0.9))  # fmt: skip
+    same = estimates(*[0.0] * 5)
+    found = NetBenefit(thresholds=[0.1, 0.2, 0.3, 0.4, 0.5], model=same, treat_all=same,
+                       gain=estimates(0.3, 0.0, 0.2, 0.1, -0.1))  # fmt: skip
     assert useful_range(found) == (0.3, 0.4)
-    assert useful_range(found.model_copy(update={"model": estimates(*[-0.1] * 5)})) is None
-
-
-def test_a_thumbnail_is_small_whatever_is_stored() -> None:
-    pixels = np.arange(512 * 512, dtype=np.uint32).astype(np.uint8).reshape(512, 512)
-    assert thumbnail(pixels).startswith("data:image/jpeg;base64,")
-    assert len(thumbnail(pixels)) < 40_000
+    assert useful_range(found.model_copy(update={"gain": estimates(*[-0.05] * 5)})) is None
 
 
 def test_tables_hold_the_described_variant_with_counts_that_sum_to_the_test_images(read) -> None:
@@ -58,7 +66,22 @@ def test_tables_hold_the_described_variant_with_counts_that_sum_to_the_test_imag
                                            "80 and over", "LATERAL", "PA"]  # fmt: skip
     lateral = next(row for row in rows if row.label == "LATERAL")
     assert "not measured" in lateral.cells["auc"].text
-    assert int(lateral.cells["images"].text) > 0
+    assert lateral.cells["positives"].text == "fewer than 5"
+
+
+def test_one_variant_is_described_everywhere_the_first_that_was_trained(build, tmp_path) -> None:
+    layout = build(tmp_path / "run", ["rsna"], ["random", "mlip"]).layout
+    inputs, provenance = read_inputs(layout), read_provenance(layout)
+    assert inputs.described == "mlip"
+    tables = operating_points_tables(inputs)
+    assert [table.caption.split(" in rsna")[0] for table in tables] == ["Operating points of mlip"]
+    items = answered(Facts(inputs, provenance, read_ledger(inputs)))["CLAIM 2024"]
+    assert next(each.answer.text for each in items if each.item.number == "37").startswith("zero-shot AUC of mlip on")
+    report = Report(SummarizeSettings(), inputs, read_ledger(inputs), provenance, [], [], {})
+    assert overview_names(report)["described"] == "mlip"
+    write_text(tmp_path / "tables" / HEADLINE, headline("MLIP", inputs, Comparisons(20, 0), []))
+    config = SimpleNamespace(workspace="runs/demo", compared=[Replicate("random")], evaluate_on=[])
+    assert last_words(config, tmp_path / "report.html").endswith("/select_checkpoint/mlip/checkpoint")
 
 
 def test_numbers_of_the_checklists_are_theirs_and_every_answer_is_known() -> None:
@@ -70,7 +93,7 @@ def test_numbers_of_the_checklists_are_theirs_and_every_answer_is_known() -> Non
     assert {number: count for number, count in parts.items() if count > 1} == {
         "3": 3, "5": 2, "6": 3, "8": 3, "9": 3, "12": 7, "18": 6, "20": 3, "23": 2, "27": 3}  # fmt: skip
     used = {item.answer for items in CHECKLISTS.values() for item in items} - {""}
-    assert used == _ANSWERS.keys()
+    assert used == ANSWERS.keys()
     assert all(item.answer or item.authors for items in CHECKLISTS.values() for item in items)
 
 

@@ -189,7 +189,8 @@ def test_it_says_what_it_is(page):
     for words in ("These patients are synthetic.", "mimic_cxr, rsna, siim were drawn and written by make_phantom",
                   "(seed 7)",
                   "Heatmaps must beat all of the others to mean anything", "none is quoted from the literature",
-                  "radiographs are not published: publish_samples is false", "ISBI 2024", "arXiv:2401.01591",
+                  "radiographs are not published: phrase_grounding.publish_samples is false",
+                  "ISBI 2024", "arXiv:2401.01591",
                   "0123456789ab with uncommitted changes", "2025-10-09 08:53 UTC", "98 of the 196",
                   "heatmap of random (untrained)", "fixed peak of the training masks"):  # fmt: skip
         assert words in page.text, words

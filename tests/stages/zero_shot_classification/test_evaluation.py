@@ -7,7 +7,7 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from stages.common.data.label_matrix import LabelMatrix, label_matrix
 from stages.common.errors import InputError
-from stages.zero_shot_classification.contract import FindingResult
+from stages.zero_shot_classification.contract import FindingResult, ZeroShotSettings
 from stages.zero_shot_classification.evaluation import Measured, evaluate
 
 
@@ -28,7 +28,7 @@ def labels(count: int = 300, patients: bool = True) -> pl.DataFrame:
 
 
 def measured(table: pl.DataFrame, sets: dict[str, np.ndarray], draws: int) -> tuple[Measured, FindingResult]:
-    whole = evaluate(label_matrix(table), {"opacity": sets}, draws, seed=0)
+    whole = evaluate(label_matrix(table), {"opacity": sets}, ZeroShotSettings(draws=draws))
     return whole, whole.findings["opacity"]
 
 
@@ -106,7 +106,7 @@ def several(count: int = 900) -> tuple[LabelMatrix, dict[str, dict[str, np.ndarr
 
 def test_findings_are_measured_on_their_own_labels_and_averaged() -> None:
     matrix, sets = several()
-    result = evaluate(matrix, sets, draws=300, seed=0)
+    result = evaluate(matrix, sets, ZeroShotSettings(draws=300))
     test = matrix.part("test")
     expected = {}
     for name in ("a", "b"):
@@ -127,7 +127,7 @@ def test_findings_are_measured_on_their_own_labels_and_averaged() -> None:
 def test_the_order_of_findings_and_images_changes_no_figure() -> None:
     matrix, sets = several()
     turned = matrix.among(matrix.findings[::-1])
-    one, other = evaluate(matrix, sets, 50, 0), evaluate(turned, sets, 50, 0)
+    one, other = evaluate(matrix, sets, ZeroShotSettings(draws=50)), evaluate(turned, sets, ZeroShotSettings(draws=50))
     assert one.findings == other.findings
     assert one.metrics["auc"].value == pytest.approx(other.metrics["auc"].value)
 
@@ -137,4 +137,4 @@ def test_without_any_finding_to_measure_one_line_says_what_is_lacking() -> None:
     rare = matrix.of("rare")
     both = LabelMatrix(("rare", "rarer"), matrix.images, np.stack([rare, rare], axis=1))
     with pytest.raises(InputError, match="no finding has enough positives and negatives in validation"):
-        evaluate(both, {"rare": sets["rare"], "rarer": sets["rare"]}, 50, 0)
+        evaluate(both, {"rare": sets["rare"], "rarer": sets["rare"]}, ZeroShotSettings(draws=50))

@@ -6,16 +6,28 @@ import numpy as np
 import polars as pl
 import pytest
 from one_shard_store import write_one_shard
+from scipy.stats import beta
 from sklearn.metrics import recall_score, roc_auc_score
 
 from stages.common.data.label_matrix import label_matrix
 from stages.common.errors import InputError
+from stages.common.metrics.ranking import draw_weights
+from stages.common.records import OUTCOMES, Estimate
 from stages.common.settings import validating
-from stages.zero_shot_classification.contract import FindingResult, ZeroShotSettings
-from stages.zero_shot_classification.evaluation import Asked, Probabilities, evaluate
-from stages.zero_shot_classification.judgements import OUTCOMES, groups_of, judged_rows
+from stages.zero_shot_classification.contract import (
+    Calibration,
+    FindingResult,
+    Reliability,
+    ReliabilityBin,
+    Subgroup,
+    ZeroShotSettings,
+)
+from stages.zero_shot_classification.evaluation import evaluate
+from stages.zero_shot_classification.judgements import groups_of, judge, judged_rows, net_benefit
+from stages.zero_shot_classification.operating_points import Chosen, net_benefits
 
 COUNT = 900
+ONE = Estimate(value=1, low=1, high=1)
 
 
 def table(seed: int = 0) -> pl.DataFrame:
@@ -36,10 +48,9 @@ def table(seed: int = 0) -> pl.DataFrame:
     )
 
 
-def judged(rows: pl.DataFrame, scores: np.ndarray, draws: int = 200, asked: Asked | None = None) -> FindingResult:
-    return evaluate(label_matrix(rows), {"opacity": {"one": scores}}, draws, 0, asked=asked or Asked()).findings[
-        "opacity"
-    ]
+def judged(rows: pl.DataFrame, scores: np.ndarray, draws: int = 200, **settings: object) -> FindingResult:
+    asked = ZeroShotSettings(draws=draws, **settings)
+    return evaluate(label_matrix(rows), {"opacity": {"one": scores}}, asked).findings["opacity"]
 
 
 def noise(seed: int = 1) -> np.ndarray:
@@ -57,10 +68,11 @@ def test_a_planted_difference_of_the_sexes_is_found_and_every_group_is_listed_on
     test = (rows["split"] == "test").to_numpy()
     of_female = test & is_female
     assert female.auc.value == pytest.approx(roc_auc_score(rows["target"].to_numpy()[of_female], scores[of_female]))
-    assert (female.images, female.positives) == (of_female.sum(), rows["target"].to_numpy()[of_female].sum())
-    for attribute in ("sex", "age", "view"):
+    positives = rows["target"].to_numpy()[of_female].sum()
+    assert (female.positives, female.negatives) == (positives, of_female.sum() - positives)
+    for attribute in ("sex", "age"):
         own = [each for each in found.values() if each.attribute == attribute]
-        assert sum(each.images for each in own) == test.sum()
+        assert sum(each.positives + each.negatives for each in own) == test.sum()
     assert found["sex", "not stated"].auc is not None
     assert [value for attribute, value in found if attribute == "age"] == [
         "18 to 39",
@@ -70,17 +82,62 @@ def test_a_planted_difference_of_the_sexes_is_found_and_every_group_is_listed_on
     ]
 
 
-def test_a_group_too_small_keeps_its_counts_and_says_why() -> None:
+def test_a_group_too_small_tells_no_number_below_five() -> None:
     rows = table()
     lateral = next(each for each in judged(rows, noise()).subgroups if each.value == "LATERAL")
-    assert lateral.images == 4  # two patients of the test part
     assert (lateral.auc, lateral.sensitivity, lateral.specificity) == (None, None, None)
-    assert f"{lateral.positives} positive and {4 - lateral.positives} negative images" in lateral.not_measured
+    assert (lateral.positives, lateral.negatives) == (None, None)  # of the 4 images of two patients
+    assert lateral.not_measured == "fewer than 5 positives and fewer than 5 negatives"
+    first = pl.arange(0, COUNT) < 12  # six patients, four of them of the test split
+    rows = rows.with_columns(view=pl.when(first).then(pl.lit("LATERAL")).otherwise("view"),
+                             target=pl.when(first).then(1).otherwise("target"))  # fmt: skip
+    positive = next(each for each in judged(rows, noise()).subgroups if each.value == "LATERAL")
+    assert (positive.positives, positive.negatives) == (8, None)
+    assert positive.not_measured == "fewer than 5 negatives"
+    with pytest.raises(ValueError, match="positives"):
+        Subgroup(attribute="sex", value="male", positives=4, negatives=9)
+
+
+def test_a_rate_of_one_or_zero_has_the_interval_of_clopper_and_pearson_over_patients() -> None:
+    """6 of 6: the lower end p solves p ** 6 = 0.025; images of one patient count once."""
+    targets = np.repeat([1, 0], [12, 8])
+    patients = np.append(np.arange(12) // 2, 6 + np.arange(8))
+    scores = np.append(np.ones(12), np.arange(8) % 2)
+    points = {"youden": Chosen(0.5, 1.0, 0.5), "specificity_90": Chosen(2.0, 0.0, 1.0)}
+    found, _ = judge(scores, targets, points, [], draw_weights(patients, 300, 0), patients)
+    rates = found["youden"].rates
+    assert rates["sensitivity"].low == pytest.approx(0.5407, abs=5e-5)
+    assert rates["sensitivity"].low == pytest.approx(beta.ppf(0.025, 6, 1))
+    assert rates["sensitivity"].high == 1
+    assert rates["npv"].low == pytest.approx(beta.ppf(0.025, 4, 1))  # 4 patients
+    assert 0 < rates["specificity"].low < 0.5 < rates["specificity"].high < 1  # of the draws
+    none = found["specificity_90"].rates
+    assert (none["sensitivity"].low, none["sensitivity"].high) == (0, pytest.approx(beta.ppf(0.975, 1, 6)))
+    assert none["ppv"] is None
+
+
+def test_the_gain_is_that_of_every_draw_over_the_better_reference() -> None:
+    generator = np.random.default_rng(5)
+    targets = generator.integers(0, 2, 60)
+    scores = targets + generator.normal(size=60)
+    weights = draw_weights(np.arange(60) // 2, 40, 3)
+    after = Reliability(calibration_error=ONE, brier=ONE, bins=[ReliabilityBin(images=0, probability=None,
+                        positives=None)])  # fmt: skip
+    calibration = Calibration(method="platt", temperature=1, slope=1.5, bias=-0.7, before=after, after=after)
+    found = net_benefit(calibration, scores, targets, weights)
+    probabilities, place = 1 / (1 + np.exp(0.7 - 1.5 * scores)), found.thresholds.index(0.31)
+    gains = []
+    for row in weights:
+        own = np.repeat(np.arange(60), row.astype(int))
+        model, treat_all = net_benefits(probabilities[own], targets[own], np.array([0.31]), np.ones((1, len(own))))
+        gains.append(model[0, 0] - max(treat_all[0, 0], 0))
+    gain = found.gain[place]
+    assert [gain.low, gain.high] == pytest.approx(np.percentile(gains, [2.5, 97.5]))
 
 
 def test_what_no_image_states_makes_no_group() -> None:
     rows = table().with_columns(sex=pl.lit(None, pl.String), age=pl.lit(None, pl.Float64)).drop("view")
-    whole = evaluate(label_matrix(rows), {"opacity": {"one": noise()}}, 20, 0)
+    whole = evaluate(label_matrix(rows), {"opacity": {"one": noise()}}, ZeroShotSettings(draws=20))
     assert whole.findings["opacity"].subgroups == []
     assert whole.stated == {"sex": 0, "age": 0, "view": 0}
 
@@ -132,9 +189,10 @@ def test_a_decision_curve_needs_probabilities() -> None:
     rows = table()
     scores = noise() + 2 * rows["target"].to_numpy()
     assert judged(rows, scores).net_benefit is None
-    found = judged(rows, scores, asked=Asked(Probabilities("platt", 1.0), decision_curve=True)).net_benefit
-    middle = found.acting_at.index(0.49)
-    assert found.model[middle].low > max(0, found.everyone[middle].value)
+    found = judged(rows, scores, calibration="platt", decision_curve=True).net_benefit
+    middle = found.thresholds.index(0.49)
+    assert found.gain[middle].low > 0
+    assert found.gain[middle].value == found.model[middle].value - max(0, found.treat_all[middle].value)
 
 
 def test_age_bands_ascend() -> None:
@@ -166,7 +224,9 @@ def test_images_are_drawn_by_seed_from_the_cell_of_the_confusion_that_they_show(
     for each in shown:
         image = by_id[each["image_id"]]
         assert image["split"] == "test"
-        assert (image["score"] >= point.threshold, image["target"]) == OUTCOMES[each["outcome"]]
+        was, called = each["outcome"].split("_")
+        assert (image["score"] >= point.threshold) == (called == "positive")
+        assert (image["target"] == 1) == ((was == "true") == (called == "positive"))
         assert each["pixels"] == bytes([int(image["image_id"][1:]) % 256]) * 16
     other = judged_rows(label_matrix(rows), {"opacity": scores}, {"opacity": result}, store,
                         settings.model_copy(update={"seed": 1}))[1]  # fmt: skip

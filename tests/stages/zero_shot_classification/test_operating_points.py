@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, recall_score, roc_auc_score, roc_curve
 
 from stages.common.metrics.ranking import auc
-from stages.zero_shot_classification.operating_points import choose_points, confusions, net_benefits
+from stages.zero_shot_classification.operating_points import choose_points, confusion, drawn_confusions, net_benefits
 
 
 def cases(seed: int, images: int = 60, levels: int = 12):
@@ -42,7 +42,8 @@ def test_confusions_are_scikit_learns_weighted_ones(seed: int) -> None:
     scores, targets, weights = cases(seed)
     some = np.arange(len(scores)) % 3 > 0
     unknown = np.where(np.arange(len(scores)) % 5 == 4, -1, targets)
-    found = confusions(scores, unknown, [(np.ones(len(scores), bool), 5.0), (some, 8.0)], weights)
+    asked = [(np.ones(len(scores), bool), 5.0), (some, 8.0)]
+    found = drawn_confusions([confusion(scores, unknown, *each) for each in asked], weights)
     for (members, threshold), each in zip([(unknown >= 0, 5.0), (some & (unknown >= 0), 8.0)], found, strict=True):
         for row, drawn in enumerate(weights):
             truth = confusion_matrix(
@@ -57,13 +58,13 @@ def test_confusions_are_scikit_learns_weighted_ones(seed: int) -> None:
                 assert np.isnan(each.rates()["ppv"][row])
 
 
-def test_net_benefit_is_its_formula_and_acting_on_everyone_is_worth_nothing_at_the_prevalence() -> None:
+def test_net_benefit_is_its_formula_and_treat_all_is_worth_nothing_at_the_prevalence() -> None:
     generator = np.random.default_rng(0)
     targets = (np.arange(200) < 50).astype(int)
     probabilities = np.clip(targets * 0.3 + generator.random(200) * 0.7, 0, 1)
-    model, everyone = net_benefits(probabilities, targets, np.array([0.1, 0.25, 0.6]), np.ones((1, 200)))
-    assert everyone[0, 1] == pytest.approx(0, abs=1e-15)  # odds of the prevalence, 1/4
-    assert everyone[0, 0] == pytest.approx(0.25 - 0.75 / 9)
+    model, treat_all = net_benefits(probabilities, targets, np.array([0.1, 0.25, 0.6]), np.ones((1, 200)))
+    assert treat_all[0, 1] == pytest.approx(0, abs=1e-15)  # odds of the prevalence, 1/4
+    assert treat_all[0, 0] == pytest.approx(0.25 - 0.75 / 9)
     acted = probabilities >= 0.6
     expected = (acted & (targets == 1)).mean() - (acted & (targets == 0)).mean() * 0.6 / 0.4
     assert model[0, 2] == pytest.approx(expected)

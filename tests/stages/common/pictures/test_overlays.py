@@ -18,6 +18,7 @@ from stages.common.pictures.overlays import (
     jpeg_uri,
     overlay_svg,
     overlays_png,
+    radiograph_jpeg,
 )
 
 SIZE, CENTRE = 96, (30, 60)  # pixels; row, column
@@ -108,6 +109,8 @@ def test_pictures_have_equal_bytes_for_equal_values_and_the_overlay_stands_besid
     assert png == overlays_png({"one": planted, "two": missed(planted)}, "cosine")
     assert overlay_svg(planted) == overlay_svg(planted)
     assert jpeg_uri(planted.pixels).startswith("data:image/jpeg;base64,")
+    large = np.arange(512 * 512, dtype=np.uint32).astype(np.uint8).reshape(512, 512)
+    assert Image.open(io.BytesIO(radiograph_jpeg(large, 192))).size == (192, 192)
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
     coloured = (picture.max(axis=2) - picture.min(axis=2)) > 60
     upper = coloured[: len(coloured) // 2]
