@@ -27,10 +27,9 @@ def opened_checkpoint(source: str | os.PathLike[str]) -> Iterator[Path]:
 
     Raises InputError where there is no model, or more than one below the folder that was named.
     """
-    path = Path(source)
-    if path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path)):
+    if _is_archive(Path(source)):
         with TemporaryDirectory() as folder:
-            yield _unpacked(path, Path(folder))
+            yield _unpacked(Path(source), Path(folder))
     else:
         yield checkpoint_folder(source)
 
@@ -52,6 +51,13 @@ def checkpoint_folder(source: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})", _REMEDY) from None
     return folder
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        return path.is_file() and (path.suffix.lower() == ".zip" or zipfile.is_zipfile(path))
+    except OSError:  # a name too long, a folder without permission: said where folders are looked for
+        return False
 
 
 def _is_model(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from ..common.radiographs.attributes import parse_age
 from .column_names import Roles, column_words
 
 _SEX = re.compile(r"\b(sex|gender|geschlecht|sexe|sexo|genero|genre)\b")
-_AGE = re.compile(r"\b(ages?|alter|lebensalter|edad)\b")
+_AGE = re.compile(r"^(?!.*\b(groups?|bands?|category|class|gruppe|klasse|grupo)\b).*\b(ages?|alter|lebensalter|edad)\b")
 _MALE = frozenset(
     [
         "m",

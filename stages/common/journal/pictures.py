@@ -46,7 +46,9 @@ def _or_warning(
     def attempt(self: "Pictures", name: str, *arguments: P.args, **more: P.kwargs) -> None:
         try:
             draw(self, name, *arguments, **more)
-        except Exception as error:  # matplotlib, Pillow and disks raise what they like
+        except OSError:  # a full disk costs more than a picture
+            raise
+        except Exception as error:  # matplotlib and Pillow raise what they like
             what = f"{type(error).__name__}: {first_line(error)}"
             print(f"warning: {self.folder / name}: could not be drawn ({what})", file=sys.stderr)
 

@@ -86,7 +86,8 @@ def test_every_column_is_found_in_every_format(written, name: str, separator: st
     (finding,) = found.findings
     assert (finding.column, finding.present, finding.absent) == ("Pleural Effusion", ("Yes",), ("No",))
     assert finding.count(finding.present) == NUMBER // 2
-    assert set(found.unused) == {"Row", "PatientAge", "Verlauf"}
+    assert set(found.unused) == {"Row", "Verlauf"}
+    assert found.attributes.age == "PatientAge"
 
 
 def test_labels_that_parquet_holds_as_floats_are_those_that_a_run_reads(written, tmp_path: Path, capsys) -> None:

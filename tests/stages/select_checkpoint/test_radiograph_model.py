@@ -40,7 +40,7 @@ def reading(model, square):
 
 
 def test_a_dicom_file_becomes_the_pixels_that_training_would_have_stored(exported, square) -> None:
-    row = dict.fromkeys(("study_id", "patient_id", "dataset", "view", "sha256"))
+    row = dict.fromkeys(("study_id", "patient_id", "dataset", "view", "sex", "age", "sha256"))
     row |= {"image_id": "i", "path": exported.radiograph.name}
     stored = convert_file(row, exported.radiograph.parent, DicomToArrowSettings(size=SIZE)).image
     assert np.array_equal(np.frombuffer(stored["pixels"], np.uint8).reshape(SIZE, SIZE), square.pixels)

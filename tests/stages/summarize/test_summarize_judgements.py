@@ -14,14 +14,14 @@ from stages.common.files.atomic_files import write_text
 from stages.common.metrics.ranking import precision_recall_curve
 from stages.common.records import Estimate
 from stages.common.replicates import Replicate
-from stages.summarize.contract import SummarizeSettings
+from stages.summarize.contract import HEADLINE, SummarizeSettings
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
 from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.judgements import useful_range
 from stages.summarize.sections.overview import overview_names
 from stages.summarize.sections.report import Report
-from stages.summarize.tables.all_tables import HEADLINE, headline
+from stages.summarize.tables.all_tables import headline
 from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS, Facts, answered
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.operating_points import operating_points_tables, subgroups_tables
