@@ -104,7 +104,7 @@ def _download(uri: str) -> Path:
 def _unpacked(archive: Path, folder: Path) -> Path:
     """Return the folder of the weights of a release, unpacked below `folder`.
 
-    Its members are stored uncompressed, so they cannot be larger than the archive; zipfile keeps them below `folder`.
+    Its members are stored uncompressed, so they cannot be larger than the archive.
     """
     remedy = "name the .zip of a release, or unpack it and name its folder checkpoint"
     try:
@@ -112,7 +112,14 @@ def _unpacked(archive: Path, folder: Path) -> Path:
             members = [each for each in file.infolist() if "checkpoint" in Path(each.filename).parts[:-1]]
             if any(each.compress_type != zipfile.ZIP_STORED or each.flag_bits & 1 for each in members):
                 raise InputError(f"{archive}: its members are compressed or encrypted", remedy)
-            file.extractall(folder, members)
+            for each in members:
+                parts = Path(each.filename).parts
+                if ".." in parts:
+                    raise InputError(f"{archive}: {each.filename} would lie elsewhere", remedy)
+                target = folder.joinpath(*parts[parts.index("checkpoint") :])
+                if not each.is_dir():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(file.read(each))
     # what zipfile raises of damaged directories: other versions, encodings of names, other methods, sizes, ends
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError) as error:
         raise InputError(f"{archive}: cannot be read ({first_line(error)})", remedy) from None
