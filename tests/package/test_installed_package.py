@@ -76,7 +76,7 @@ def test_every_function_answers_as_in_the_checkout(installed, exported) -> None:
     assert answer["heatmap"][0] == pytest.approx(model.heatmap(square, "opacity").values[0].tolist(), abs=1e-5)
     assert answer["report"] == [vars(sentence) for sentence in split_report(REPORT)]
     assert (installed.folder / "heatmap.png").stat().st_size > 0
-    assert error.startswith("nowhere: not a model: inference.json is missing")
+    assert error.startswith("nowhere: no such folder; name the checkpoint")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_no_rule_writes_into_what_snakemake_deletes() -> None:
     for rules in (ROOT / "workflow" / "rules").glob("*.smk"):
         text = rules.read_text()
         logs = len(re.findall(r"^    log:$", text, re.MULTILINE))
-        assert rules.stem == "common" or len(re.findall(r"^        command_of\(", text, re.MULTILINE)) == logs, rules
+        assert rules.stem == "common" or len(re.findall(r"^ {8,}command_of\(", text, re.MULTILINE)) == logs, rules
         assert not re.search(r"> *\S*\{log\}", text.replace("$(new_log {log:q})", "")), rules
     assert command_of("retrieval").endswith(' 2> "$(new_log {log:q})"')
 

@@ -196,7 +196,7 @@ def test_a_run_that_measures_less_reaches_its_report(finished_run, tmp_path: Pat
     page = (folder / "runs/demo/results/summarize/report.html").read_text()
     tables = folder / "runs/demo/results/summarize/tables"
     if "evaluate_on" in overlay:
-        assert "evaluated on no labels" in page
+        assert "no labelled data set" in page
         assert "Retrieval, image to report" in page
         assert not list(tables.glob("table[123]*.tex"))
         return

@@ -106,7 +106,7 @@ EDITS = {
     "a comment in the pins of an image": (append("envs/report.lock", "# edited\n"), set()),
     "a pin that nobody installed": (append("envs/torch.lock", "nobody-has-this==1.0\n"), set()),
     "blanks in the shell command of a training": (
-        replace("workflow/rules/pretrain.smk", 'more="{params.start}"', 'more="  {params.start} "'),
+        replace("workflow/rules/pretrain.smk", 'more=f"{{params.start}}', 'more=f"  {{params.start}} '),
         set(),
     ),
     "code of a package": (append("stages/retrieval/__init__.py", "EDITED = 1\n"), {"retrieval", "summarize"}),
