@@ -34,6 +34,12 @@ class Job:
             return None
         return self.command[self.command.index("-m") + 1].removeprefix("stages.")
 
+    @property
+    def subcommand(self) -> str:
+        """Return the job of the stage, for a stage that has several; else nothing."""
+        word = self.command[self.command.index("-m") + 2]
+        return "" if word.startswith("--") else word
+
     def option(self, name: str, default: str = "") -> str:
         """Return the word after `name`; `default` where the command lacks it, or gives it without a value."""
         after = self.command[self.command.index(name) + 1 :] if name in self.command else []

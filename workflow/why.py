@@ -5,7 +5,6 @@ settings key by key, inputs by sha256, the image. So the answer is also right wh
 itself then compares times only, and this command says which of the jobs it would leave out.
 """
 
-import json
 import shlex
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from stages.common.files.atomic_files import recorded_sha256
 from stages.common.files.code_digest import code_digests
 from stages.common.journal.journals import Journal, read_journal
 from stages.common.journal.tracking import flatten
-from stages.contracts import BLOCKS
+from stages.contracts import job_of
 from stages.label_images.contract import LabelImagesSettings
 from workflow.dry_run import Job, dry_run
 from workflow.site_profile import add_options
@@ -91,14 +90,11 @@ def _what_happened(before: bool, now: bool) -> str:
 
 
 def _settings_changes(job: Job, journal: Journal) -> list[str]:
-    value = json.loads(job.option("--settings", "{}"))
-    model = BLOCKS.get(job.stage or "")
-    if model and value.keys() <= model.model_fields.keys():  # few-shot jobs have settings of their own, passed whole
-        settings = model.model_validate(value)
-        if settings.digest() == journal.digests.settings:
-            return []
-        value = settings.model_dump(mode="json")
-    now = flatten(value)
+    model = job_of(job.stage or "", job.subcommand).settings_type()
+    settings = model.model_validate_json(job.option("--settings", "{}"))
+    if settings.digest() == journal.digests.settings:
+        return []
+    now = flatten(settings.model_dump(mode="json"))
     return [
         f"settings: {key}: {_shown(journal.params, key)} -> {_shown(now, key)}"
         for key in sorted(now | journal.params)
