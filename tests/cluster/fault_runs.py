@@ -4,15 +4,19 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 
+import yaml
+from faults import AfterSteps, Fault, Faults
 from user_checkout import Checkout
 
 # Journals hold times, and so do the report and what MLflow keeps; all else is a function of input, settings and code.
 TIMED = ("journal", "report.html", ".sync.lock")
 
 PREPARATION = ("make_phantom", "index_inputs", "dicom_to_arrow", "split_reports", "pair_images_reports", "label_images")
+PAIRED = ("phantom", *(f"results/{stage}" for stage in PREPARATION[:-1]))  # all that a training reads
 REST = ("audit_splits", "pretrain", "select_checkpoint", "extract_features", "zero_shot_classification",
         "few_shot_classification", "few_shot_segmentation", "phrase_grounding", "retrieval", "summarize")  # fmt: skip
 ONLY_PREPARATION = os.environ.get("MLIP_FAULT_STAGES") == "preparation"
@@ -57,6 +61,36 @@ class Run:
         """All jobs for the work of this one, which Snakemake submitted one after the other."""
         jobs = self.jobs()
         return [each for each in jobs.values() if each.get("Comment") == jobs[job]["Comment"]]
+
+
+def train_variants(
+    user: Checkout, prepared: Run, name: str, faults: Mapping[str, Fault], epochs: int, steps: int, *options: str
+) -> tuple[Run, Faults]:
+    """One run of equal variants, one for each fault, which comes after so many steps; `mlip` is left alone."""
+    overlay = {
+        "compare": ["mlip", *faults],
+        "variants": {each: {} for each in faults},
+        "pretrain": {"optimisation": {"epochs": epochs}},
+    }
+    (user.folder / f"{name}.yaml").write_text(yaml.safe_dump(overlay))
+    settings = ("workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml", f"{name}.yaml")
+    run = Run(user, name, "--configfile", *settings, "--until", "pretrain", *options)
+    for part in PAIRED:
+        run.copy(prepared, part)
+    of_stage = {
+        f"pretrain/{each}": AfterSteps(fault, run.place / "logs" / "pretrain" / f"{each}.log", steps)
+        for each, fault in faults.items()
+    }
+    with Faults(of_stage) as done:
+        run.go()
+    assert set(done.done) == set(of_stage)
+    return run, done
+
+
+def weights(run: Run, variant: str) -> dict[str, bytes]:
+    """Bytes of the candidates by file name."""
+    folder = run.place / "results" / "pretrain" / variant / "candidates"
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
 
 
 def hashes(place: Path) -> dict[str, str]:

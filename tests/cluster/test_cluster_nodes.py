@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from fault_runs import PREPARATION, Run
+from fault_runs import PAIRED, Run
 from safetensors.numpy import load_file
 from user_checkout import Checkout
 
@@ -25,7 +25,7 @@ def alone(user: Checkout) -> Run:
 def spread(user: Checkout, alone: Run) -> Run:
     """The same training by two processes on each of two nodes."""
     run = Run(user, "spread", "--until", "pretrain")
-    for part in ("phantom", *(f"results/{stage}" for stage in PREPARATION[:-1])):
+    for part in PAIRED:
         run.copy(alone, part)
     run.go(*SPREAD)
     return run

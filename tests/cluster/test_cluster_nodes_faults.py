@@ -5,8 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
-import yaml
-from fault_runs import PREPARATION, Run, report
+from fault_runs import Run, report, train_variants, weights
 from faults import AfterSteps, Faults, RunningStage, kill, preempt, steps_in
 from two_node_slurm import TwoNodeSlurm
 from user_checkout import Checkout
@@ -36,37 +35,15 @@ FAULTS = {"rank_killed": kill_rank, "launcher_killed": kill, "node_lost": lose_n
 
 @pytest.fixture(scope="module")
 def trained(user: Checkout, undisturbed: Run) -> tuple[Run, Faults]:
-    """One run of equal variants that differ in what is done to them: `mlip` is left alone."""
-    overlay = {
-        "compare": ["mlip", *FAULTS],
-        "variants": {name: {} for name in FAULTS},
-        "pretrain": {"optimisation": {"epochs": 100}},
-    }
-    (user.folder / "nodes.yaml").write_text(yaml.safe_dump(overlay))
-    settings = ("workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml", "nodes.yaml")
-    run = Run(user, "nodes", "--configfile", *settings, "--until", "pretrain", *ON_TWO_NODES)
-    for part in ("phantom", *(f"results/{stage}" for stage in PREPARATION[:-1])):
-        run.copy(undisturbed, part)
-    faults = {
-        f"pretrain/{name}": AfterSteps(fault, run.place / "logs" / "pretrain" / f"{name}.log", STEPS_BEFORE)
-        for name, fault in FAULTS.items()
-    }
-    with Faults(faults) as done:
-        run.go()
-    assert set(done.done) == set(faults)
-    return run, done
+    return train_variants(user, undisturbed, "nodes", FAULTS, 100, STEPS_BEFORE, *ON_TWO_NODES)
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_the_weights_are_those_of_a_training_that_was_left_alone(trained: tuple[Run, Faults], name: str) -> None:
     run, faults = trained
-    folder = run.place / "results" / "pretrain"
-    alone, other = (
-        {path.name: path.read_bytes() for path in sorted((folder / each / "candidates").glob("*.safetensors"))}
-        for each in ("mlip", name)
-    )
+    alone = weights(run, "mlip")
     assert alone
-    assert other == alone
+    assert weights(run, name) == alone
     attempts = run.attempts(faults.done[f"pretrain/{name}"].job)
     restarts = [each["Restarts"] for each in attempts]
     fault = faults.of_stage[f"pretrain/{name}"]

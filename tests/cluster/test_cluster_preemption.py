@@ -1,8 +1,7 @@
 """A training that is preempted, requeued or out of time goes on where it was, and ends in the same weights."""
 
 import pytest
-import yaml
-from fault_runs import Run, report
+from fault_runs import Run, report, train_variants, weights
 from faults import AfterSteps, Faults, exceed_time, preempt, requeue, steps_in
 from user_checkout import Checkout
 
@@ -15,26 +14,7 @@ FAULTS = {"preempted": preempt, "requeued": requeue, "timed_out": exceed_time}
 
 @pytest.fixture(scope="module")
 def trained(user: Checkout, undisturbed: Run) -> tuple[Run, Faults]:
-    """One run of four equal variants that differ in what is done to them: `mlip` is left alone."""
-    overlay = {
-        "compare": ["mlip", *FAULTS],
-        "variants": {name: {} for name in FAULTS},
-        "pretrain": {"optimisation": {"epochs": 200}},
-    }
-    (user.folder / "preemption.yaml").write_text(yaml.safe_dump(overlay))
-    settings = ("workflow/profiles/demo/settings.yaml", "tests/cluster/small_settings.yaml", "preemption.yaml")
-    run = Run(user, "preemption", "--configfile", *settings, "--until", "pretrain")
-    for part in ("phantom", "results/index_inputs", "results/dicom_to_arrow", "results/split_reports",
-                 "results/pair_images_reports", "results/make_phantom"):  # fmt: skip
-        run.copy(undisturbed, part)
-    faults = {
-        f"pretrain/{name}": AfterSteps(fault, run.place / "logs" / "pretrain" / f"{name}.log", STEPS_BEFORE)
-        for name, fault in FAULTS.items()
-    }
-    with Faults(faults) as done:
-        run.go()
-    assert set(done.done) == set(faults)
-    return run, done
+    return train_variants(user, undisturbed, "preemption", FAULTS, 200, STEPS_BEFORE)
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -64,12 +44,6 @@ def test_hardly_a_step_is_done_twice(trained: tuple[Run, Faults], name: str) -> 
         FAULTS[name].__name__, "pretrain",
         f"{how}, from step {again} ({done} were told of before the end); weights equal",
     )  # fmt: skip
-
-
-def weights(run: Run, variant: str) -> dict[str, bytes]:
-    """Bytes of the candidates by file name."""
-    folder = run.place / "results" / "pretrain" / variant / "candidates"
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
 
 
 def resumed_at(log: str) -> int:
