@@ -16,7 +16,7 @@ help:
 demo: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --profile workflow/profiles/demo
 
-# Unit tests, and the whole DAG once on a miniature phantom: at most 10 minutes on 2 idle cores.
+# Unit tests, and the whole DAG once on a miniature phantom: half an hour on 2 cores.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
 test: environment
 	$(PYTEST)

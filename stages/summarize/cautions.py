@@ -1,4 +1,4 @@
-"""What to keep in mind about the numbers of a summary: alarms of trainings, leaks, test parts of few patients."""
+"""Collect cautions about the numbers of a summary: alarms of trainings, leaks, test parts of few patients."""
 
 from collections.abc import Mapping
 

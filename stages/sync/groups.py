@@ -23,7 +23,7 @@ _RUN_TYPE = {"mlflow.runType": "evaluation"}  # MLflow's list opens a run that h
 
 @dataclass(frozen=True)
 class Subject:
-    """What a run is about: a variant, a variant on a data set, or a data set."""
+    """Name what a run is about: a variant, a variant on a data set, or a data set."""
 
     variant: str
     dataset: str

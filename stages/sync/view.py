@@ -1,4 +1,4 @@
-"""How MLflow's pages show an experiment: which runs, in which order, with which columns.
+"""Set how MLflow's pages show an experiment: which runs, in which order, with which columns.
 
 MLflow's list takes its state from a tag of the experiment that the address names (`viewStateShareKey`), and which kind
 of experiment it is from the address (`workflowType`): without it, MLflow 3 opens one of chat models, with no run in

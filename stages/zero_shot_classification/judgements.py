@@ -1,4 +1,4 @@
-"""What a reader of radiographs asks of a score: operating points, subgroups, net benefit, and sample images.
+"""Judge scores as a reader of radiographs would: operating points, subgroups, net benefit, and sample images.
 
 Thresholds come from validation, figures from test, intervals from the same draws of patients as all other figures.
 """

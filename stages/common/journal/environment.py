@@ -1,4 +1,4 @@
-"""Where and from what a stage runs: host, container, call of the workflow, and commit of the checkout, as tags."""
+"""Describe where a stage runs, as tags: host, container, call of the workflow, and commit of the checkout."""
 
 import os
 import platform

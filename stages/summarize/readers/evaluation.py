@@ -3,9 +3,10 @@
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from jaxtyping import Bool, Float, Int, UInt8
 
@@ -14,7 +15,7 @@ from ...common.data.run_lengths import decode
 from ...common.errors import InputError
 from ...common.files.arrow_tables import map_table, read_table
 from ...common.files.atomic_files import verify
-from ...common.files.schemas import SCORES, samples
+from ...common.files.schemas import SCORES, judged_images, samples
 from ...common.pictures.overlays import Overlay
 from ...common.records import has_several, read_record
 from ...common.replicates import Replicate
@@ -25,7 +26,6 @@ from ...phrase_grounding.contract import FindingResult, GroundingResult, PhraseG
 from ...retrieval.contract import RetrievalJob, RetrievalResult
 from ...zero_shot_classification.contract import ZeroShotJob, ZeroShotResult
 from ..results_tree import FewShotJob, ResultsTree
-from .judged import Judged, read_judged
 
 
 class Compared(Protocol):
@@ -84,6 +84,17 @@ class OfDataset(Evaluation):
     def run(self) -> dict[str, str]:
         """Return the values of the wildcards of its run."""
         return {"variant": self.replicate.name, "dataset": self.dataset}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A test image with the outcome at the Youden threshold, drawn by seed; it may be shown."""
+
+    image_id: str
+    finding: str
+    outcome: str  # true_positive | false_positive | false_negative | true_negative
+    score: float
+    pixels: UInt8[np.ndarray, "size size"]
 
 
 @dataclass(frozen=True)
@@ -268,13 +279,25 @@ def read_grounding(tree: ResultsTree) -> list[Grounding]:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Read the samples of one result. Raises InputError where the schema lacks the images' size."""
+    """Read the heatmaps of one result. Raises InputError where the schema lacks the images' size."""
+    size, rows = _sized_rows(path, samples)
+    return [_sample(row, size) for row in rows]
+
+
+def read_judged(path: Path) -> list[Judged]:
+    """Read the classified radiographs of one result. Raises InputError where the schema lacks the images' size."""
+    size, rows = _sized_rows(path, judged_images)
+    return [Judged(**row | {"pixels": np.frombuffer(row["pixels"], np.uint8).reshape(size, size)}) for row in rows]
+
+
+def _sized_rows(path: Path, schema_of: Callable[[int], pa.Schema]) -> tuple[int, list[dict[str, Any]]]:
+    """Return the side of the radiographs in a table of samples, which its schema says, and the rows."""
     verify(path)
     metadata = map_table(path).schema.metadata or {}
     if b"size" not in metadata:
         raise InputError(f"{path}: its schema does not say the size of the images", remedy="run its stage again")
     size = int(metadata[b"size"])
-    return [_sample(row, size) for row in read_table(path, samples(size)).to_pylist()]
+    return size, read_table(path, schema_of(size)).to_pylist()
 
 
 def _sample(row: dict, size: int) -> Sample:

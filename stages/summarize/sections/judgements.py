@@ -14,8 +14,7 @@ from ...zero_shot_classification.contract import NetBenefit
 from ..drawing import INK, STYLE, Style, axes_of, data_uri, svg
 from ..naming import replicate_label, short_id
 from ..numbers import decimal, interval, percent, words
-from ..readers.evaluation import ZeroShot
-from ..readers.judged import Judged
+from ..readers.evaluation import Judged, ZeroShot
 from ..tables.operating_points import described
 from .report import Names, Report
 

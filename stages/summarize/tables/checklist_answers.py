@@ -1,4 +1,4 @@
-"""What this run says by itself to the items of reporting checklists, and the file in which authors complete them."""
+"""Answer the items of reporting checklists from a run, and write the file in which authors complete them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ OURS = (
 
 
 class Facts(NamedTuple):
-    """What answers are made from."""
+    """Hold what answers are made from."""
 
     inputs: Inputs
     provenance: Provenance
@@ -32,7 +32,7 @@ class Facts(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a run says, and the anchor of the section with the whole of it; an empty anchor: nowhere else."""
+    """Hold what a run says, and the anchor of the section with the whole of it; an empty anchor: nowhere else."""
 
     text: str
     anchor: str = ""
