@@ -88,9 +88,18 @@ def test_mlflow_holds_every_number_of_the_journals_once(finished_run) -> None:
         (held,) = store.execute(
             "select count(*) from metrics join tags using (run_uuid) where tags.key = 'mlip.stage'"
         ).fetchone()
-        statuses = store.execute("select distinct status, lifecycle_stage from runs").fetchall()
+        (statuses, above) = (
+            store.execute(
+                "select distinct status, lifecycle_stage from runs where run_uuid"
+                f" {word} (select run_uuid from tags where key = 'mlip.stage')"
+            ).fetchall()
+            for word in ("in", "not in")
+        )
     assert held == numbers > 100
     assert statuses == [("FINISHED", "active")]
+    # A later sync of the shared run may have made a call or a group anew, which leaves the former one deleted.
+    assert ("FINISHED", "active") in above
+    assert {status for status, _ in above} == {"FINISHED"}
 
 
 def test_snakemakes_own_report_holds_page_tables_and_pictures(finished_run, tmp_path) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ...common.metrics.ranking import roc_curve
 from ...common.pictures.drawing import PLAIN, PREDICTED, TRUTH, outline
 from ...common.pictures.overlays import jpeg_uri
+from ...common.records import MetricName
 from ...zero_shot_classification.contract import Calibration
 from ..drawing import STYLE, Style, axes_of, data_uri, svg
 from ..naming import protocol_name, replicate_label, short_id
@@ -90,16 +91,18 @@ def multi_class_names(report: Report) -> Names | None:
 
 
 def _roc(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
-    dataset = curves[0].dataset
-    figures = {each.variant: each.result.findings[finding].metrics["auc"] for each in curves}
-    values = ", ".join(f"{variant} {interval(figure)}" for variant, figure in figures.items())
-    return {
-        "dataset": dataset,
-        "finding": finding,
-        "figures": figures,
+    names, said = curve_names(curves, finding, "auc")
+    return names | {
         "src": data_uri(roc_figure(curves, report.styles, finding)),
-        "alt": f"ROC curves for {words(finding)} in {dataset}; area under the curve: {values}.",
+        "alt": f"ROC curves for {words(finding)} in {names['dataset']}; area under the curve: {said}.",
     }
+
+
+def curve_names(curves: Sequence[ZeroShot], finding: str, metric: MetricName) -> tuple[Names, str]:
+    """Return the names of a figure with a curve for each variant, and in words the metric that sums each of them up."""
+    figures = {each.variant: each.result.findings[finding].metrics[metric] for each in curves}
+    said = ", ".join(f"{variant} {interval(figure)}" for variant, figure in figures.items())
+    return {"dataset": curves[0].dataset, "finding": finding, "figures": figures}, said
 
 
 def roc_figure(curves: Sequence[ZeroShot], styles: Mapping[str, Style], finding: str) -> str:

@@ -13,9 +13,10 @@ from ...common.records import OUTCOMES
 from ...zero_shot_classification.contract import NetBenefit
 from ..drawing import INK, STYLE, Style, axes_of, data_uri, svg
 from ..naming import replicate_label, short_id
-from ..numbers import decimal, interval, percent, words
+from ..numbers import decimal, percent, words
 from ..readers.evaluation import Judged, ZeroShot
 from ..tables.operating_points import described
+from .evaluation import curve_names
 from .report import Names, Report
 
 _REFERENCE: dict[str, Any] = {"color": INK, "linewidth": 1.0, "linestyle": (0, (1, 1.5))}  # no variant is dotted so
@@ -42,18 +43,14 @@ def operating_points_names(report: Report) -> Names | None:
 
 
 def _precision_recall(report: Report, curves: Sequence[ZeroShot], finding: str) -> Names:
-    dataset, own = curves[0].dataset, curves[0].result.findings[finding]
+    own = curves[0].result.findings[finding]
     prevalence = own.test_positives / own.test_images
-    figures = {each.variant: each.result.findings[finding].metrics["average_precision"] for each in curves}
-    values = ", ".join(f"{variant} {interval(figure)}" for variant, figure in figures.items())
-    return {
-        "dataset": dataset,
-        "finding": finding,
-        "figures": figures,
+    names, said = curve_names(curves, finding, "average_precision")
+    return names | {
         "prevalence": prevalence,
         "src": data_uri(precision_recall_figure(curves, report.styles, finding, prevalence)),
-        "alt": f"Precision against recall of {words(finding)} in {dataset}, prevalence {percent(prevalence)}; average "
-        f"precision: {values}.",
+        "alt": f"Precision against recall of {words(finding)} in {names['dataset']}, prevalence {percent(prevalence)}; "
+        f"average precision: {said}.",
     }
 
 

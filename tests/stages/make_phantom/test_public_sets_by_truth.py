@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stages.common.data import run_lengths
+from stages.common.radiographs.attributes import ATTRIBUTES
 from stages.common.records import parse_record
 from stages.distribution import read_distribution
 from stages.index_inputs.contract import IndexInputsSettings
@@ -55,6 +56,7 @@ def rows_of(phantom: Path, name: str) -> list[dict[str, Any]]:
         "image_id": [each.image_id for each in truth], "study_id": [each.study_id for each in truth],
         "patient_id": [None if name == "vindr" else each.patient_id for each in truth],
         "original_rows": [each.rows for each in truth], "original_columns": [each.columns for each in truth],
+        **{name: pa.nulls(len(truth), pa.string()) for name in ATTRIBUTES},
     })  # fmt: skip
     labels = label_images(images, phantom / name, settings, None)
     assert not labels.labels_without_image
