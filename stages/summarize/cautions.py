@@ -6,8 +6,7 @@ from ..common.wording import counted
 from ..pretrain.contract import RECOVERED
 from .inputs import Inputs
 from .provenance import Provenance
-
-_FEW = 20  # patients: below this, one patient more or less moves a result by more than most differences of variants
+from .tables.comparisons import FEWEST
 
 
 def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
@@ -33,8 +32,8 @@ def cautions(tags: Mapping[str, Mapping[str, str]], patients: Mapping[str, int |
         if key.startswith("alarm_") and not text.startswith(RECOVERED)
     ]
     return alarms + [
-        f"{what}: {number} patients in the test part, fewer than {_FEW}: its figures say little; enlarge it "
+        f"{what}: {number} patients in the test part, fewer than {FEWEST}: its figures say little; enlarge it "
         "in `patient_split` or the data set's split"
         for what, number in patients.items()
-        if number is not None and number < _FEW
+        if number is not None and number < FEWEST
     ]

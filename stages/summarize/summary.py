@@ -14,6 +14,7 @@ from .provenance import read_provenance
 from .results_tree import FewShotJob, ResultsTree, parse_not_measured, parse_variants
 from .sections.label_efficiency import efficiency_figure, efficiency_groups
 from .sections.report import Report
+from .tables.ablation import headlines
 from .tables.all_tables import headline, paper_tables, text_summary, write_paper_tables
 from .tables.checklist_answers import checklist_markdown
 from .tables.comparisons import Comparisons
@@ -34,12 +35,13 @@ def summarize(job: SummarizeJob) -> None:
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
         study = study_of(read, provenance, settings.study_axis)
         tables = paper_tables(read, comparisons, quotations, provenance.synthetic, study)
-        report = Report(settings, read, ledger, provenance, tables, quotations, run.record["digests"])
+        key_figures = headlines(read, comparisons)
+        report = Report(settings, read, ledger, provenance, tables, key_figures, quotations, run.record["digests"])
         page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.tables / "checklist.md", checklist_markdown(report.checklists))
-        write_text(job.tables / HEADLINE, headline(settings.title, read, comparisons, provenance.synthetic))
+        write_text(job.tables / HEADLINE, headline(settings.title, read, key_figures, provenance.synthetic))
         write_text(job.report, page)
         run.log_metrics(
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 # Column of MLflow's list -> its heading in a description.
 COLUMNS = {
     "test/auc": "AUC",
-    "test/dice": "Dice",
+    "test/dice_of_positives": "Dice of positives",
     "test/hit_rate": "hits",
     "test/image_to_report/recall_at_5": "recall at 5",
 }

@@ -1,36 +1,40 @@
 """The first screen: what was trained on what, key figures beside their rivals, what is not measured, warnings.
 
-Every figure is the cell of a table that stands below, so that nothing is computed twice.
+The figures are those of Table 4, which also stand on the terminal when a run ends; nothing is computed twice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from ...common.wording import counted
 from ..cautions import cautions_of
 from ..naming import findings_label
 from ..numbers import count, decimal, words
-from ..readers.evaluation import Grounding, ZeroShot, grouped
+from ..tables.ablation import Measure
 from ..tables.coverage import HEADERS
-from ..tables.grounding import POINTERS, RIVALS, table_name
+from ..tables.grounding import POINTERS, RIVALS
 from ..tables.retrieval import CHANCE
-from ..tables.table import NOTHING, Axis, Cell, Row, Table
+from ..tables.table import NOTHING, Axis, Cell, Row, Task
 from .report import Names, Report
 
-OfDatasetT = TypeVar("OfDatasetT", ZeroShot, Grounding)
-MOST = 2  # data sets of a task that the first screen shows; the tables have all
+MOST = 2  # figures of a task that the first screen shows; Table 4 has all
 AXIS = Axis(0.0, 1.0)
-COIN = Cell(0.5)
+SECTIONS: dict[Task, str] = {  # of a key figure's task: the anchor of its section on the page
+    "zero_shot": "zero-shot",
+    "few_shot": "few-shot",
+    "segmentation": "segmentation",
+    "pointing": "pointing",
+    "retrieval": "retrieval",
+}
 
 
 @dataclass(frozen=True)
 class KeyFigure:
     """A figure of the described variant beside what it must beat."""
 
-    task: str
+    task: str  # as Table 4 heads it
     section: str  # the anchor of its table's section
-    where: str  # data set and finding
+    dataset: str
     figure: Cell
     rival: str  # in words
     level: Cell  # the rival's figure, on the same images
@@ -40,7 +44,8 @@ class KeyFigure:
 def overview_names(report: Report) -> Names:
     """Return the names for the overview."""
     described = report.inputs.described
-    figures = key_figures(report, described)
+    every = key_figures(report, described)
+    figures = first_of_each_task(every)
     return {
         "described": report.labels[described],
         "trained": trained_on(report, described),
@@ -49,7 +54,7 @@ def overview_names(report: Report) -> Names:
         "figures": figures,
         "axis": AXIS,
         "style": report.styles[described],
-        "more": _more(report, figures),
+        "more": len(every) > len(figures),
         "not_measured": not_measured(report),
         "warnings": cautions_of(report.inputs, report.provenance),
         "phantom_seed": _phantom_seed(report),
@@ -84,112 +89,52 @@ def _evaluated(report: Report, dataset: str) -> str:
 
 
 def key_figures(report: Report, variant: str) -> list[KeyFigure]:
-    """Return about five figures, each from the table of its task, of the first data sets alone."""
-    found: list[KeyFigure] = []
-    for task in (_zero_shot, _few_shot, _segmentation, _pointing, _retrieval):
-        found += list(task(report, variant))[:MOST]
-    return found
+    """Return the figures of Table 4 beside their rivals, by task."""
+    found: dict[Task, list[KeyFigure]] = {task: [] for task in SECTIONS}
+    for ablation in report.headlines:
+        for measure in ablation.measures:
+            if (figure := measure.figures.get(variant)) is not None and figure.value is not None:
+                rival, level = _rival(report, variant, measure)
+                found[measure.task].append(KeyFigure(
+                    measure.header[0].upper() + measure.header[1:], SECTIONS[measure.task], ablation.dataset,
+                    _short(figure), rival, _short(level), _notes(report, variant, measure),
+                ))  # fmt: skip
+    return [each for figures in found.values() for each in figures]
 
 
-def _more(report: Report, figures: Sequence[KeyFigure]) -> bool:
-    """Return whether the tables have data sets that the first screen leaves out."""
-    return len(report.inputs.tree.evaluate_on) > MOST and bool(figures)
+def first_of_each_task(figures: Sequence[KeyFigure]) -> list[KeyFigure]:
+    """Return the first figures of each task, for which one screen has room."""
+    by_task = [[each for each in figures if each.section == section] for section in SECTIONS.values()]
+    return [each for own in by_task for each in own[:MOST]]
 
 
-def _row(table: Table, key: str) -> Row | None:
-    return next((row for _, row in table.rows() if row.key == key), None)
-
-
-def _table(report: Report, name: str) -> Table | None:
-    return next((table for table in report.tables if table.name == name), None)
-
-
-def _untrained(report: Report, variant: str, table: Table, column: str) -> tuple[str, Cell]:
-    """Return the figure of the random encoder, or that of guessing where the run has no other."""
-    tree = report.inputs.tree
+def _rival(report: Report, variant: str, measure: Measure) -> tuple[str, Cell]:
+    """Return what a figure must beat: what is no heatmap, a random order, an untrained encoder, or guessing."""
+    tree, column = report.inputs.tree, measure.column
+    others = {row.label: row.cells[column] for row in _rows(report, measure) if not row.key and column in row.cells}
+    if measure.task == "pointing":
+        rivals = {words(pointer): others[label] for pointer in RIVALS if (label := POINTERS[pointer]) in others}
+        return max(rivals.items(), key=lambda rival: rival[1].value or 0.0, default=("no rival", NOTHING))
+    if measure.task == "retrieval":
+        return "chance", replace(others[CHANCE], form=decimal)
     for other in tree.variants:
-        row = _row(table, other)
-        if row is not None and other not in (variant, *tree.image_only) and not report.inputs.trained(other):
-            return "random encoder", row.cells.get(column, NOTHING)
-    return "chance", COIN
+        if other in measure.figures and other not in (variant, *tree.image_only) and not report.inputs.trained(other):
+            return report.labels[other], measure.figures[other]
+    return ("predicting nothing", Cell(0.0)) if measure.task == "segmentation" else ("chance", Cell(0.5))
 
 
-def _measured(
-    task: str, section: str, where: str, row: Row | None, column: str, rival: tuple[str, Cell]
-) -> Iterator[KeyFigure]:
-    """Yield a key figure where the row has one in the column."""
-    cell = NOTHING if row is None else row.cells.get(column, NOTHING)
-    if row is not None and cell.value is not None:
-        name, level = rival
-        yield KeyFigure(task, section, where, _short(cell), name, _short(level), (*row.notes, *cell.notes))
+def _rows(report: Report, measure: Measure) -> list[Row]:
+    return [row for table in report.tables if table.name == measure.table for _, row in table.rows()]
+
+
+def _notes(report: Report, variant: str, measure: Measure) -> tuple[str, ...]:
+    """Return the notes on a variant's rows of the table that the figure comes from."""
+    return tuple(dict.fromkeys(note for row in _rows(report, measure) if row.key == variant for note in row.notes))
 
 
 def _short(cell: Cell) -> Cell:
     """Return a figure with its interval alone; its spread over repetitions stands in its table."""
     return replace(cell, spread=None, notes=())
-
-
-def _first_by_dataset(measured: Iterable[OfDatasetT]) -> list[OfDatasetT]:
-    return [own[0] for own in grouped(measured, lambda each: each.dataset).values()]
-
-
-def _zero_shot(report: Report, variant: str) -> Iterator[KeyFigure]:
-    for each in _first_by_dataset(report.inputs.zero_shot):
-        table = _table(report, f"table1_{each.dataset}")
-        if table is not None:
-            where = f"{each.dataset}, {findings_label(each.result.findings, each.result.not_measured)}"
-            yield from _measured("Zero-shot AUC", "zero-shot", where, _row(table, variant), "auc",
-                                 _untrained(report, variant, table, "auc"))  # fmt: skip
-
-
-def _few_shot(report: Report, variant: str) -> Iterator[KeyFigure]:
-    """Yield the figure with the fewest labels that could teach anything, per data set and protocol."""
-    jobs: dict[tuple[str, str], list[int]] = {}
-    for each in report.inputs.few_shot:
-        if each.result.skipped is None:
-            jobs.setdefault((each.job.dataset, each.job.protocol), []).append(each.job.fraction)
-    for (dataset, protocol), fractions in jobs.items():
-        table, column = _table(report, f"table2_{dataset}_{protocol}"), f"auc_{min(fractions)}"
-        if table is not None:
-            where = f"{dataset}, {protocol}, {min(fractions)} % of labels"
-            yield from _measured("Few-shot AUC", "few-shot", where, _row(table, variant), column,
-                                 _untrained(report, variant, table, column))  # fmt: skip
-
-
-def _segmentation(report: Report, variant: str) -> Iterator[KeyFigure]:
-    """Yield the Dice with the fewest labels beside that of predicting nothing on the same images."""
-    for table in report.tables_of("segmentation"):
-        rows = [row for _, row in table.rows() if row.key == variant and row.cells["dice"].value is not None]
-        job = next(each.job for each in report.inputs.segmentation
-                   if table.name == f"table3_{each.job.dataset}_{each.job.protocol}")  # fmt: skip
-        if rows:
-            row = min(rows, key=lambda each: int((each.cells["fraction"].text or "0").removesuffix(" %")))
-            where = f"{job.dataset}, {job.protocol}, {row.cells['fraction'].text} of labels"
-            yield from _measured("Segmentation Dice", "segmentation", where, row, "dice",
-                                 ("predicting nothing", row.cells["predict_nothing"]))  # fmt: skip
-
-
-def _pointing(report: Report, variant: str) -> Iterator[KeyFigure]:
-    """Yield the hits with the first prompts of a data set's first finding beside those of the best rival."""
-    names = {POINTERS[pointer]: words(pointer) for pointer in RIVALS}
-    for each in _first_by_dataset(report.inputs.grounding):
-        prompts = next(iter(each.result.pointing))
-        table = _table(report, table_name(each.place, prompts))
-        if table is not None:
-            found = {names[row.label]: row.cells["pointing"] for _, row in table.rows() if row.label in names}
-            best = max(found.items(), key=lambda item: item[1].value or 0.0, default=("no rival", NOTHING))
-            where = f"{each.dataset}, {words(each.result.finding)}, prompts {words(prompts)!r}"
-            yield from _measured("Pointing hits", "pointing", where, _row(table, variant), "pointing", best)
-
-
-def _retrieval(report: Report, variant: str) -> Iterator[KeyFigure]:
-    """Yield recall at the largest k of the first direction beside that of a random order."""
-    for table in report.tables_of("retrieval")[:1]:
-        column = [each for each in table.columns if each.key.startswith("recall_at_")][-1]
-        chance = next(row for _, row in table.rows() if row.label == CHANCE)
-        where = f"{report.inputs.tree.pretrain_on}, {words(table.name.removeprefix('retrieval_'))}"
-        yield from _measured(f"Retrieval {column.header}", "retrieval", where, _row(table, variant), column.key,
-                             ("chance", replace(chance.cells[column.key], form=decimal)))  # fmt: skip
 
 
 def not_measured(report: Report) -> list[str]:

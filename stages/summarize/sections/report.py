@@ -14,6 +14,7 @@ from ..inputs import Inputs
 from ..ledger import Ledger
 from ..naming import replicate_label, variant_label
 from ..provenance import Provenance
+from ..tables.ablation import Ablation
 from ..tables.checklist_answers import Answered, Facts, answered
 from ..tables.quoted import Quotation, shown
 from ..tables.table import Table, Task, legend_of
@@ -30,6 +31,7 @@ class Report:
     ledger: Ledger
     provenance: Provenance
     tables: list[Table]  # Tables 1 to 4, retrieval, pointing
+    headlines: list[Ablation]  # the figures of Table 4, of a single variant, too
     quotations: list[Quotation]  # figures of others
     digests: dict[str, str]  # of the summary itself
 

@@ -15,8 +15,8 @@ from ..readers.evaluation import FewShot, Grounding, Segmentation, by_variant
 from ..results_tree import ResultsTree
 from .comparisons import Comparison, Comparisons
 from .grounding import COLUMNS, IN_LUNG, by_place, table_name
-from .seeds import seeds_cell, seeds_note, why_no_bold
-from .table import Block, Cell, Column, Row, Table, cell_of
+from .seeds import seeds_cell, seeds_note
+from .table import Block, Cell, Column, Row, Table, Task, cell_of
 
 Measured = TypeVar("Measured", FewShot, Segmentation)
 RECALL_AT = 5
@@ -28,17 +28,24 @@ BOLD = (
     "Bold: the difference is not 0 by the test (two-sided, level .05, Holm's correction over all pairs of that column "
     "of its own table)."
 )
+_FEW_SHOT: dict[Task, tuple[str, str, str]] = {  # first word of the table's name, metric, header
+    "few_shot": ("table2", "auc", "few-shot AUC"),
+    "segmentation": ("table3", "dice_of_positives", "Dice of positives"),
+}
 ONE_TRAINING = "Variants of one training: what another seed would give is not in these intervals."
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One task of the ablation; `key` names it in files.
+    """One task of the ablation; `key` names it in files, `table` and `column` are where its figures come from.
 
     `figures` are by variant, `differences` are those of every other variant from the first; `absent` says why a job has
     none.
     """
 
+    task: Task
+    table: str
+    column: str
     key: str
     header: str
     figures: Mapping[str, Cell]
@@ -75,27 +82,28 @@ def headlines(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
 
 def ablation_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
     """Return Table 4 of every data set."""
-    return [_table(inputs, each) for each in ablations(inputs, comparisons)]
+    return [_table(inputs, comparisons, each) for each in ablations(inputs, comparisons)]
 
 
-def _table(inputs: Inputs, ablation: Ablation) -> Table:
+def _table(inputs: Inputs, comparisons: Comparisons, ablation: Ablation) -> Table:
     columns = []
     for each in ablation.measures:
         columns += [Column(each.key, each.header),
                     Column(f"{each.key}_difference", f"from {ablation.first}", below=each.key),
                     Column(f"{each.key}_p", "p (Holm)", shown=False)]  # fmt: skip
-    rows, no_bold = [], why_no_bold(inputs, inputs.tree.variants)
+    compared = [each.table for each in ablation.measures]
+    rows, no_bold = [], comparisons.why_no_bold(inputs, compared, inputs.tree.variants)
     for variant in inputs.tree.variants:
         cells: dict[str, Cell] = {}
         for each in ablation.measures:
-            cells |= _cells(each, variant, bold=no_bold is None)
+            cells |= _cells(each, variant, bold=not no_bold)
         rows.append(Row(variant_label(inputs, variant), cells, key=variant))
     return Table(
         f"table4_{ablation.dataset}",
         f"Table 4. What each variant reaches on {ablation.dataset}, and its difference from {ablation.first}",
         tuple(columns),
         (Block("measured", tuple(rows)),),
-        legend=(NOTE, *seeds_note(inputs), no_bold or BOLD, *one_training(inputs)),
+        legend=(NOTE, *seeds_note(inputs), *(no_bold or [BOLD]), *one_training(inputs)),
         task="ablation",
     )
 
@@ -124,12 +132,10 @@ def _measures(inputs: Inputs, dataset: str, first: str, comparisons: Comparisons
     if zero_shot:
         table = f"table1_{dataset}"
         aucs = {variant: [each.result.metrics["auc"] for each in own] for variant, own in zero_shot.items()}
-        yield Measure("zero_shot_auc", "zero-shot AUC", _figures(aucs, table, "auc", comparisons),
-                      comparisons.from_one(table, "auc", first))  # fmt: skip
-    yield from _few_shot(inputs.few_shot, dataset, "table2", "auc", "AUC", comparisons, first)
-    yield from _few_shot(
-        inputs.segmentation, dataset, "table3", "dice_of_positives", "Dice of positives", comparisons, first
-    )
+        yield Measure("zero_shot", table, "auc", "zero_shot_auc", "zero-shot AUC",
+                      _figures(aucs, table, "auc", comparisons), comparisons.from_one(table, "auc", first))  # fmt: skip
+    yield from _few_shot(inputs.few_shot, "few_shot", dataset, comparisons, first)
+    yield from _few_shot(inputs.segmentation, "segmentation", dataset, comparisons, first)
     yield from _pointing(inputs, dataset, comparisons, first)
     if dataset == inputs.tree.pretrain_on:
         yield from _retrieval(inputs, comparisons, first)
@@ -146,15 +152,10 @@ def _figures(
 
 
 def _few_shot(
-    jobs: Sequence[Measured],
-    dataset: str,
-    table: str,
-    metric: str,
-    header: str,
-    comparisons: Comparisons,
-    first: str,
+    jobs: Sequence[Measured], task: Task, dataset: str, comparisons: Comparisons, first: str
 ) -> Iterator[Measure]:
     """Yield for each protocol the job with most labels."""
+    number, metric, header = _FEW_SHOT[task]
     own = [each for each in jobs if each.job.dataset == dataset]
     for protocol in dict.fromkeys(each.job.protocol for each in own):
         fraction = max(each.job.fraction for each in own if each.job.protocol == protocol)
@@ -162,11 +163,15 @@ def _few_shot(
         named, column = protocol_name(protocol, [each.result for each in cells]), f"{metric}_{fraction}"
         found = {variant: [figure for each in replicates for name, figure in each.result.metrics.items()
                            if name == metric] for variant, replicates in by_variant(cells).items()}  # fmt: skip
+        table = f"{number}_{dataset}_{protocol}"
         yield Measure(
+            task,
+            table,
+            column,
             f"{protocol}_{metric}_{fraction}",
             f"{header}, {named}, {fraction} %",
-            _figures(found, f"{table}_{dataset}_{protocol}", column, comparisons),
-            comparisons.from_one(f"{table}_{dataset}_{protocol}", column, first),
+            _figures(found, table, column, comparisons),
+            comparisons.from_one(table, column, first),
             {each.variant: each.result.skipped for each in cells if each.result.skipped is not None},
         )
 
@@ -189,6 +194,9 @@ def _pointing_at(grounding: Sequence[Grounding], comparisons: Comparisons, first
     figures, variants = _figures(hits, table, column, comparisons), comparisons.from_one(table, column, first)
     several = found.place != found.dataset
     return Measure(
+        "pointing",
+        table,
+        column,
         f"pointing_{found.result.finding}" if several else "pointing",
         f"hits of the heatmap{' on ' + words(found.result.finding) if several else ''}"
         f"{', inside the lungs' if inside else ''}",
@@ -208,6 +216,9 @@ def _retrieval(inputs: Inputs, comparisons: Comparisons, first: str) -> Iterator
         table, column = f"retrieval_{direction}", f"recall_at_{k}"
         recalls = {variant: [each.directions[direction].recall[k] for each in own] for variant, own in found.items()}
         yield Measure(
+            "retrieval",
+            table,
+            column,
             f"{direction}_{column}",
             f"recall@{k}, {words(direction)}",
             _figures(recalls, table, column, comparisons),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..inputs import Inputs
 from ..naming import variant_label
-from .ablation import ablation_tables, headlines
+from .ablation import Ablation, ablation_tables
 from .calibration import calibration_tables
 from .classification import few_shot_classification_tables, zero_shot_tables
 from .comparisons import Comparisons
@@ -49,14 +49,14 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
     return [*paths, comparisons.write(folder / "comparisons.csv")]
 
 
-def headline(title: str, inputs: Inputs, comparisons: Comparisons, synthetic: Collection[str]) -> str:
+def headline(title: str, inputs: Inputs, ablations: Sequence[Ablation], synthetic: Collection[str]) -> str:
     """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends.
 
     The last word is the name of the described training, whose model the last words of a run offer.
     """
     variants = inputs.tree.variants
     rows = [["test part of", "measure", *(TEXT.escape(variant_label(inputs, each)) for each in variants)]]
-    for each in headlines(inputs, comparisons):
+    for each in ablations:
         for measure in each.measures:
             figure = Column(measure.key, measure.header)
             cells = [TEXT.cell(measure.figures.get(variant, NOTHING), figure) for variant in variants]

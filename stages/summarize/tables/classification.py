@@ -16,7 +16,7 @@ from .comparisons import Comparisons
 from .findings import ByFinding, findings_table
 from .image_values import ImageValues, Repeated, few_shot_values, repeated, zero_shot_values
 from .quoted import Quotation, quoted_blocks
-from .seeds import mean_and_spread, seeds_cell, seeds_note, why_no_bold
+from .seeds import mean_and_spread, seeds_cell, seeds_note
 from .table import Block, Cell, Column, Row, Table, axis_of
 
 HEADERS = {"auc": "AUC", "average_precision": "average precision", "f1": "F1", "accuracy": "accuracy"}
@@ -48,16 +48,18 @@ CHOICE = (
 
 def bold_notes(
     inputs: Inputs,
+    comparisons: Comparisons,
+    table: str,
     variants: Iterable[str],
     unit: str,
     rival: Literal["variant", "row"] = "variant",
 ) -> tuple[str, ...]:
     """Say what bold means, or why there is none, and what figures of several seeds are.
 
-    `unit` is what the bootstrap resamples.
+    `unit` is what the bootstrap resamples. The columns of the table must have been compared.
     """
-    bold = why_no_bold(inputs, variants) or BOLD.format(rival=rival, unit=unit)
-    return (*seeds_note(inputs), bold)
+    bold = comparisons.why_no_bold(inputs, [table], variants) or [BOLD.format(rival=rival, unit=unit)]
+    return (*seeds_note(inputs), *bold)
 
 
 def intervals_note(unit: str) -> str:
@@ -150,7 +152,7 @@ def _zero_shot_table(inputs: Inputs, measured: Sequence[ZeroShot], values: Value
          *(_prompt_columns(only) if only else ())),
         (Block("measured", tuple(rows)),),
         legend=(intervals_note(first.resampled_by), THRESHOLDS,
-                *bold_notes(inputs, values, first.resampled_by), FIXED if only else MEANS),
+                *bold_notes(inputs, comparisons, name, values, first.resampled_by), FIXED if only else MEANS),
         task="zero_shot",
     )  # fmt: skip
 
@@ -262,7 +264,7 @@ def _few_shot_table(
             "deviation, over head and order of batches on one subset: it does not say how another subset would do.",
             intervals_note(whole.resampled_by),
             THRESHOLDS,
-            *bold_notes(inputs, cells, whole.resampled_by),
+            *bold_notes(inputs, comparisons, name, cells, whole.resampled_by),
             *([always] if always else []),
         ),
         task="few_shot",

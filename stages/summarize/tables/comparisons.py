@@ -7,8 +7,8 @@ seeds it weighs these, too (seeds.py).
 
 import csv
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -19,10 +19,12 @@ from ...common.errors import InputError
 from ...common.files.atomic_files import write_text
 from ...common.metrics.ranking import Metric, draw_weights, estimate_of, values_of_draws
 from ...common.records import Estimate
+from ..inputs import Inputs
 from .image_values import Repeated
-from .seeds import seed_weights, too_few_seeds
+from .seeds import seed_weights, seeds_too_few, too_few_seeds
 
 LEVEL = 0.05  # of all comparisons of one column together
+FEWEST = 20  # resampled patients: of fewer, one more or less decides, and the percentiles of a bootstrap are too narrow
 _COLUMNS = ("table", "measure", "first", "second", "difference", "low", "high", "p", "p_holm")
 
 
@@ -36,24 +38,28 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Comparison:
-    """first - second, with its 95 % interval; p is two-sided, `adjusted` is Holm's over all pairs compared."""
+    """first - second, with its 95 % interval; p is two-sided, `adjusted` is Holm's over all pairs compared.
+
+    `units` is the number of patients that are resampled, or of images where patients are unknown.
+    """
 
     first: str
     second: str
     difference: Estimate
     p: float
     adjusted: float
+    units: int
 
     def reversed(self) -> "Comparison":
         """Return second - first."""
         own = self.difference
         difference = Estimate(value=-own.value, low=-own.high, high=-own.low)
-        return Comparison(self.second, self.first, difference, self.p, self.adjusted)
+        return replace(self, first=self.second, second=self.first, difference=difference)
 
     @property
     def decided(self) -> bool:
-        """Return whether the difference is significant at LEVEL."""
-        return self.adjusted < LEVEL
+        """Return whether the difference is significant at LEVEL, on enough patients for such a word."""
+        return self.units >= FEWEST and self.adjusted < LEVEL
 
 
 def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
@@ -61,12 +67,12 @@ def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
     return Drawn(float(metric(np.ones((1, weights.shape[1])))[0]), values_of_draws(metric, weights))
 
 
-def compare_all(variants: Mapping[str, Drawn]) -> list[Comparison]:
-    """Compare every pair, in the order of `variants`; the draws of all must be of the same weights."""
-    return compare_families({"": variants})[""]
+def compare_all(variants: Mapping[str, Drawn], units: int) -> list[Comparison]:
+    """Compare every pair, in the order of `variants`; the draws of all must be of the same weights of `units`."""
+    return compare_families({"": variants}, units)[""]
 
 
-def compare_families(families: Mapping[str, Mapping[str, Drawn]]) -> dict[str, list[Comparison]]:
+def compare_families(families: Mapping[str, Mapping[str, Drawn]], units: int) -> dict[str, list[Comparison]]:
     """Compare every pair within each family (e.g. a finding), with Holm's correction over the pairs of all together."""
     pairs = [(name, *pair) for name, variants in families.items() for pair in combinations(variants, 2)]
     differences = [families[name][one].draws - families[name][other].draws for name, one, other in pairs]
@@ -76,7 +82,7 @@ def compare_families(families: Mapping[str, Mapping[str, Drawn]]) -> dict[str, l
         low, high = np.nanpercentile(difference, [2.5, 97.5])
         difference = families[name][one].value - families[name][other].value
         estimate = Estimate(value=difference, low=float(low), high=float(high))
-        found[name].append(Comparison(one, other, estimate, p, adjusted))
+        found[name].append(Comparison(one, other, estimate, p, adjusted, units))
     return found
 
 
@@ -115,6 +121,12 @@ def decided_best(
     return best if all(each.decided for each in own) else None
 
 
+def _units(families: Mapping[str, Mapping[str, Repeated]]) -> int:
+    """Return the number of patients that are resampled, the same for all that is compared."""
+    groups = (values.groups for rows in families.values() for row in rows.values() for values in row.values)
+    return min((len(np.unique(each)) for each in groups), default=0)
+
+
 @dataclass
 class Comparisons:
     """Collects what it is asked to compare, so that the tables and comparisons.csv say the same."""
@@ -135,7 +147,7 @@ class Comparisons:
     ) -> str | None:
         """Compare all `variants` and return the one that is better than every other by the test, or None.
 
-        None, too, where seeds are too few to tell trained variants apart.
+        None, too, where seeds or patients are too few to tell variants apart.
         """
         return self.best_of_each(table, {measure: variants}, metric, smaller_is_better)[measure]
 
@@ -148,7 +160,7 @@ class Comparisons:
     ) -> dict[str, str | None]:
         """Return for each family (e.g. a finding) what `best` returns, with Holm's correction over all of them."""
         values = {name: self._drawn(variants, metric) for name, variants in families.items()}
-        compared, best = compare_families(values), {}
+        compared, best = compare_families(values, _units(families)), {}
         for name, variants in families.items():
             self.found[table, name] = compared[name]
             for variant, own in values[name].items():
@@ -157,6 +169,17 @@ class Comparisons:
             few = too_few_seeds(len(each.seeds) for each in variants.values() if each.trained)
             best[name] = None if few else decided_best(values[name], compared[name], smaller_is_better)
         return best
+
+    def why_no_bold(self, inputs: Inputs, tables: Collection[str], variants: Iterable[str]) -> list[str]:
+        """Return why no figure of what was compared in `tables` is bold; empty where some may be."""
+        units = [each.units for (table, _), found in self.found.items() for each in found if table in tables]
+        few = (
+            f"No bold: {max(units)} are resampled, and fewer than {FEWEST} cannot tell variants apart; the p of each "
+            "pair in comparisons.csv is about these alone."
+            if units and max(units) < FEWEST
+            else None
+        )
+        return [why for why in (few, seeds_too_few(inputs, variants)) if why is not None]
 
     def over_seeds(self, table: str, measure: str, variant: str) -> Estimate | None:
         """Return the mean of a variant's seeds in a compared column, with its interval; None for a single training."""

@@ -11,7 +11,7 @@ from ..naming import variant_label
 from ..numbers import count, words
 from .comparisons import Comparisons
 from .image_values import Repeated
-from .seeds import seeds_cell, seeds_note, why_no_bold
+from .seeds import seeds_cell, seeds_note
 from .table import MEAN, Block, Cell, Column, Row, Table, Task
 
 NOTE = "Each finding is measured on the test images in which it is labelled, all with the same draws."
@@ -64,6 +64,6 @@ def findings_table(
         Column("positives", "positives", "text", brief=True),
         *(Column(each.variant, variant_label(inputs, each.variant), brief=True) for each in measured),
     )
-    bold = why_no_bold(inputs, (each.variant for each in measured)) or BOLD.format(unit=unit)
-    legend = (NOTE, *seeds_note(inputs), bold)
+    bold = comparisons.why_no_bold(inputs, [name], (each.variant for each in measured)) or [BOLD.format(unit=unit)]
+    legend = (NOTE, *seeds_note(inputs), *bold)
     return Table(name, caption, columns, (Block("measured", tuple(rows)),), "finding", legend=legend, task=task)

@@ -194,7 +194,7 @@ def _table(inputs: Inputs, variants: list[Grounding], prompt_set: str, compariso
         first="what points",
         notes=tuple(verdict(each, comparisons, name) for each in _contests(inputs, variants, prompt_set, comparisons)),
         legend=(note_of(result, prompt_set), intervals_note(result.resampled_by),
-                *bold_notes(inputs, replicates, result.resampled_by, "row"),
+                *bold_notes(inputs, comparisons, name, replicates, result.resampled_by, "row"),
                 *_about_one_training(inputs, replicates)),
         task="pointing",
     )  # fmt: skip

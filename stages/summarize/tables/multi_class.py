@@ -71,7 +71,7 @@ def _variants_table(inputs: Inputs, measured: Sequence[MultiClass], comparisons:
         notes=(*([f"Images that are of no class: {left}."] if left else []),
                *([NOT_AUDITED] if first.part == "all" else [])),
         legend=(f"{NEAREST[first.score]}{NOTE}", intervals_note(first.resampled_by),
-                *bold_notes(inputs, values, first.resampled_by)),
+                *bold_notes(inputs, comparisons, name, values, first.resampled_by)),
         task="multi_class",
     )  # fmt: skip
 

@@ -65,7 +65,7 @@ def _table(
         tuple(Column(key, words(key).replace("recall at ", "recall@"), brief=True) for key in measures),
         (_above_chance(inputs, name, {variant: list(map(_figures, own)) for variant, own in variants.items()}, best,
                        comparisons, figures),),
-        legend=(NOTE, intervals_note("patient"), CANDIDATES, *bold_notes(inputs, values, "patient")),
+        legend=(NOTE, intervals_note("patient"), CANDIDATES, *bold_notes(inputs, comparisons, name, values, "patient")),
         task="retrieval",
     )  # fmt: skip
 
@@ -107,7 +107,12 @@ def _class_table(
         f"of {counted(len(first.classes), 'finding')}; images: {sizes}",
         tuple(Column(key, f"P@{k}", brief=True) for key, k in keys.items()),
         (_above_chance(inputs, name, means, best, comparisons),),
-        legend=(CLASS_NOTE, intervals_note("patient"), CANDIDATES, *bold_notes(inputs, values, "patient")),
+        legend=(
+            CLASS_NOTE,
+            intervals_note("patient"),
+            CANDIDATES,
+            *bold_notes(inputs, comparisons, name, values, "patient"),
+        ),
         task="retrieval_classes",
     )
 

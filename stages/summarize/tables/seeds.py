@@ -74,8 +74,8 @@ def too_few_seeds(trainings: Iterable[int]) -> bool:
     return len(counts) > 1 and min(counts) < FEWEST_SEEDS
 
 
-def why_no_bold(inputs: Inputs, variants: Iterable[str]) -> str | None:
-    """Return why no figure of a table that compares these variants is bold, or None where some may be."""
+def seeds_too_few(inputs: Inputs, variants: Iterable[str]) -> str | None:
+    """Return why seeds allow no bold figure in a table that compares these variants, or None where they do."""
     counts = {each: len(inputs.tree.replicates_of(each)) for each in variants if inputs.trained(each)}
     if not too_few_seeds(counts.values()):
         return None

@@ -62,7 +62,7 @@ def _table(
     quoted = _of_fractions(quoted_blocks(quotations, "few_shot_segmentation", job.dataset, job.protocol), fractions)
     results = [each.result for each in measured]
     changed, always = protocol_note(job.protocol, results), always_note(results)
-    bold = bold_notes(inputs, by_variant(measured), first.resampled_by)
+    bold = bold_notes(inputs, comparisons, name, by_variant(measured), first.resampled_by)
     return Table(
         name,
         f"Table 3. Few-shot segmentation of {words(first.finding)} in {job.dataset}, protocol "

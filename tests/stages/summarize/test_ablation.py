@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.tables.ablation import ablation_tables, ablations
+from stages.summarize.tables.ablation import ablation_tables, ablations, headlines
 from stages.summarize.tables.all_tables import headline, paper_tables
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.table import Row, Table
@@ -36,7 +36,13 @@ def rows_of(table: Table) -> dict[str, Row]:
 def test_every_task_is_a_column_and_every_variant_a_row(tables) -> None:
     headers = [column.header for column in tables["table4_rsna"].shown]
     assert headers == [
-        *("zero-shot AUC", "from mlip", "AUC, linear, 10 %", "from mlip", "Dice of positives, linear (changed), 10 %"),
+        *(
+            "zero-shot AUC",
+            "from mlip",
+            "few-shot AUC, linear, 10 %",
+            "from mlip",
+            "Dice of positives, linear (changed), 10 %",
+        ),
         *("from mlip", "hits of the heatmap, inside the lungs", "from mlip"),
     ]  # of few-shot jobs the one with most labels
     retrieval = [column.header for column in tables["table4_mimic_cxr"].shown]
@@ -88,6 +94,17 @@ def test_one_training_per_variant_makes_no_figure_bold_and_says_why(three: Input
     assert rows_of(pair["table4_rsna"])["random"].cells["zero_shot_auc_difference"].bold
 
 
+def test_few_patients_make_no_figure_bold_and_the_tables_say_so(three: Inputs, monkeypatch) -> None:
+    layout = three.tree.__class__(**vars(three.tree) | {"variants": ("mlip", "random")})
+    monkeypatch.setattr("stages.summarize.tables.comparisons.FEWEST", 121)
+    tables = {table.name: table for table in paper_tables(read_inputs(layout), Comparisons(300, 0), [], ())}
+    assert not rows_of(tables["table1_rsna"])["mlip"].cells["auc"].bold
+    assert not rows_of(tables["table4_rsna"])["random"].cells["zero_shot_auc_difference"].bold
+    for name in ("table1_rsna", "table4_rsna"):
+        (reason,) = [line for line in tables[name].legend if line.startswith("No bold: ")]
+        assert "120 are resampled, and fewer than 121 cannot" in reason
+
+
 def test_a_variant_without_text_has_the_tasks_of_its_images(three: Inputs) -> None:
     """`clip` as if it were a ready-made encoder; and then the first one, which cannot be what others differ from."""
     for variants in (("mlip", "random", "clip"), ("clip", "mlip", "random")):
@@ -129,7 +146,7 @@ def test_one_variant_has_no_table_4(build, tmp_path) -> None:
 
 
 def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(three, comparisons) -> None:
-    title, header, *rows, described = headline("MLIP", three, comparisons, ["rsna"]).splitlines()
+    title, header, *rows, described = headline("MLIP", three, ablations(three, comparisons), ["rsna"]).splitlines()
     assert described == "The report describes mlip"
     assert title == "MLIP (synthetic patients in rsna; brackets: 95 % intervals)"
     assert header.split() == ["test", "part", "of", "measure", "mlip", "random", "(untrained)", "clip"]
@@ -143,5 +160,6 @@ def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(th
 
 def test_a_run_of_one_variant_ends_with_figures_too(build, tmp_path) -> None:
     inputs = read_inputs(build(tmp_path, ["rsna"], ["mlip"]).layout)
-    assert ablations(inputs, Comparisons(20, 0)) == []
-    assert "  rsna          zero-shot AUC " in headline("MLIP", inputs, Comparisons(20, 0), [])
+    comparisons = Comparisons(20, 0)
+    assert ablations(inputs, comparisons) == []
+    assert "  rsna          zero-shot AUC " in headline("MLIP", inputs, headlines(inputs, comparisons), [])

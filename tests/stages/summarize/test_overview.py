@@ -1,6 +1,7 @@
 """The first screen: figures of the stages' own records beside their rivals, and what a run lacks."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,17 +11,34 @@ from stages.retrieval.contract import RetrievalResult
 from stages.summarize.contract import SummarizeSettings
 from stages.summarize.inputs import read_inputs
 from stages.summarize.ledger import read_ledger
+from stages.summarize.numbers import decimal
 from stages.summarize.provenance import read_provenance
-from stages.summarize.sections.overview import key_figures, not_measured, overview_names, trained_on
+from stages.summarize.sections.overview import (
+    SECTIONS,
+    first_of_each_task,
+    key_figures,
+    not_measured,
+    overview_names,
+    trained_on,
+)
 from stages.summarize.sections.report import Report
-from stages.summarize.tables.all_tables import paper_tables
+from stages.summarize.tables.ablation import headlines
+from stages.summarize.tables.all_tables import headline, paper_tables
 from stages.summarize.tables.comparisons import Comparisons
+
+UNTRAINED = "random (untrained)"
+RIVALS_INSIDE = (  # what a heatmap with its peak inside the lungs has to beat
+    *("random_in_lung", "random_in_content", "fixed_peak_of_training", "word_prior"),
+    *("brightness_in_lung", "random_encoders_in_lung"),
+)
 
 
 def report_of(layout):
     read, provenance = read_inputs(layout), read_provenance(layout)
-    tables = paper_tables(read, Comparisons(20, 0), [], provenance.synthetic)
-    return Report(SummarizeSettings(), read, read_ledger(read), provenance, tables, [], {})
+    comparisons = Comparisons(20, 0)
+    tables = paper_tables(read, comparisons, [], provenance.synthetic)
+    figures = headlines(read, comparisons)
+    return Report(SummarizeSettings(), read, read_ledger(read), provenance, tables, figures, [], {})
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +51,7 @@ def numbers(estimate):
 
 
 def shown(figures, task, dataset):
-    (found,) = [each for each in figures if (each.task, each.where.split(",")[0]) == (task, dataset)]
+    (found,) = [each for each in figures if (each.task, each.dataset) == (task, dataset)]
     return found
 
 
@@ -42,47 +60,60 @@ def test_each_figure_is_that_of_its_record(built, report):
         return json.loads((built.results / place / "result.json").read_text())
 
     figures = key_figures(report, "mlip")
-    assert len(figures) == 4 * 2 + 1  # of two data sets each, and retrieval
-    for dataset, share in (("rsna", 1), ("siim", 10)):  # one percent of siim teaches nothing
+    assert len(figures) == 4 * 2 + 2  # of two data sets each, and both directions of retrieval
+    for dataset, marked in (("rsna", ""), ("siim", " (changed)")):
         own, other = (record(f"zero_shot_classification/{each}/{dataset}")["metrics"]["auc"] for each in built.variants)
         found = shown(figures, "Zero-shot AUC", dataset)
         assert (found.figure.value, found.figure.low, found.figure.high) == numbers(own)
-        assert (found.rival, found.level.value, found.level.high) == ("random encoder", other["value"], other["high"])
-        found = shown(figures, "Few-shot AUC", dataset)
-        own = record(f"few_shot_classification/mlip/{dataset}/linear/{share}")["metrics"]["auc"]
-        assert f"{share} % of labels" in found.where
+        assert (found.rival, found.level.value, found.level.high) == (UNTRAINED, other["value"], other["high"])
+        found = shown(figures, f"Few-shot AUC, linear{marked}, 10 %", dataset)
+        own = record(f"few_shot_classification/mlip/{dataset}/linear/10")["metrics"]["auc"]
         assert (found.figure.value, found.figure.spread) == (own["value"], None)
-        found = shown(figures, "Segmentation Dice", dataset)
-        own = record(f"few_shot_segmentation/mlip/{dataset}/linear/10")["metrics"]
-        assert (found.figure.value, found.level.value) == (own["dice"]["value"], own["predict_nothing"]["value"])
-        found = shown(figures, "Pointing hits", dataset)
+        found = shown(figures, "Dice of positives, linear (changed), 10 %", dataset)
+        own, other = (record(f"few_shot_segmentation/{each}/{dataset}/linear/10")["metrics"] for each in built.variants)
+        assert found.figure.value == own["dice_of_positives"]["value"]
+        assert (found.rival, found.level.value) == (UNTRAINED, other["dice_of_positives"]["value"])
+        found = shown(figures, "Hits of the heatmap, inside the lungs", dataset)
         game = next(iter(built.only(f"phrase_grounding/mlip/{dataset}/result.json")["pointing"].values()))
-        rivals = {
-            name: game[name]["value"] for name in game if game[name] and not name.startswith(("heatmap", "super"))
-        }
-        best = max(value for name, value in rivals.items() if not name.endswith("in_lung") or name == "random_in_lung")
-        assert (found.figure.value, found.level.value) == (game["heatmap"]["value"], best)
-    found = shown(figures, "Retrieval recall@10", "mimic_cxr")
-    measured = read_record(built.results / "retrieval/mlip/result.json", RetrievalResult).figures
-    own = measured.directions["image_to_report"].recall[10]
-    assert (found.figure.value, found.rival, found.level.value) == (own.value, "chance", own.chance)
+        rivals = [game[name]["value"] for name in RIVALS_INSIDE if game.get(name)]
+        assert (found.figure.value, found.level.value) == (game["heatmap_in_lung"]["value"], max(rivals))
+    for direction in ("image_to_report", "report_to_image"):
+        found = shown(figures, f"Recall@5, {direction.replace('_', ' ')}", "mimic_cxr")
+        measured = read_record(built.results / "retrieval/mlip/result.json", RetrievalResult).figures
+        own = measured.directions[direction].recall[5]
+        assert (found.figure.value, found.rival, found.level.value) == (own.value, "chance", own.chance)
+
+
+def test_the_first_screen_has_two_figures_of_each_task_and_says_that_there_are_more(report):
+    every = key_figures(report, "mlip")
+    figures = first_of_each_task([*every, *every])
+    assert [each.section for each in figures] == [section for section in SECTIONS.values() for _ in range(2)]
+    assert [each.task for each in figures] == [each.task for each in every]
+
+
+def test_the_first_screen_and_the_terminal_show_the_same_figures(report):
+    said = headline("t", report.inputs, report.headlines, [])
+    for each in key_figures(report, "mlip"):
+        row = re.search(rf"^ +{each.dataset} +{re.escape(each.task)} +(\S+) ", said, re.I | re.M)
+        assert row[1] == decimal(each.figure.value)
 
 
 def test_without_an_untrained_encoder_the_rival_is_chance(built):
     figures = key_figures(report_of(replace(built.layout, variants=("mlip",))), "mlip")
     assert {(each.rival, each.level.value) for each in figures if "AUC" in each.task} == {("chance", 0.5)}
+    assert {(each.rival, each.level.value) for each in figures if "Dice" in each.task} == {("predicting nothing", 0.0)}
 
 
 def test_without_labels_retrieval_is_left_and_the_rest_is_said(built):
     bare = report_of(replace(built.layout, evaluate_on=(), few_shot_jobs=(), segmentation_jobs=(), not_measured={}))
-    assert [each.task for each in key_figures(bare, "mlip")] == ["Retrieval recall@10"]
+    assert {each.section for each in key_figures(bare, "mlip")} == {"retrieval"}
     assert not_measured(bare) == ["classification, segmentation and grounding (no labelled data set)"]
 
 
 def test_an_image_encoder_lacks_what_needs_text(built):
     images = report_of(replace(built.layout, image_only=("random",)))
     figures = key_figures(images, "random")
-    assert {each.task for each in figures} == {"Few-shot AUC", "Segmentation Dice"}
+    assert {each.section for each in figures} == {"few-shot", "segmentation"}
     assert "zero-shot, grounding and retrieval of random (no text)" in not_measured(images)
     assert key_figures(images, "mlip")[0].rival == "chance"  # a ready-made encoder is no random one
 

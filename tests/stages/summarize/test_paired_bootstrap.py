@@ -7,6 +7,7 @@ import pytest
 
 from stages.common.metrics.ranking import auc, draw_weights
 from stages.summarize.tables.comparisons import (
+    FEWEST,
     Drawn,
     compare_all,
     decided_best,
@@ -41,7 +42,7 @@ def test_interval_of_a_difference_of_means_has_its_textbook_width() -> None:
     shared, own = generator.normal(size=2000) * 10, generator.normal(size=2000)
     weights = draw_weights(np.arange(2000), 1500, seed=0)
     variants = {"a": drawn(mean_of(shared + own + 0.2), weights), "b": drawn(mean_of(shared), weights)}
-    (found,) = compare_all(variants)
+    (found,) = compare_all(variants, 2000)
     assert found.difference.value == pytest.approx(np.mean(own) + 0.2)
     assert (found.difference.high - found.difference.low) / 2 == pytest.approx(1.96 * own.std() / 2000**0.5, rel=0.1)
     assert found.decided
@@ -64,7 +65,7 @@ def test_equal_variants_are_seldom_told_apart() -> None:
     small = 0
     for _ in range(150):
         pair = {name: drawn(partial(auc, targets + generator.normal(size=120), targets), weights) for name in "ab"}
-        small += compare_all(pair)[0].p < 0.05
+        small += compare_all(pair, 120)[0].p < 0.05
     assert 0 < small <= 15
 
 
@@ -72,9 +73,12 @@ def test_best_is_bold_only_where_it_beats_every_other_one() -> None:
     generator = np.random.default_rng(3)
     noise = generator.normal(size=(3, 999)) * 0.01
     clear = {"a": Drawn(0.9, 0.9 + noise[0]), "b": Drawn(0.8, 0.8 + noise[1]), "c": Drawn(0.7, 0.7 + noise[2])}
-    assert decided_best(clear, compare_all(clear)) == "a"
+    assert decided_best(clear, compare_all(clear, FEWEST)) == "a"
     tie = clear | {"b": Drawn(0.899, 0.899 + noise[1])}
-    assert decided_best(tie, compare_all(tie)) is None
+    assert decided_best(tie, compare_all(tie, FEWEST)) is None
+    few = compare_all(clear, FEWEST - 1)
+    assert [each.p for each in few] == [each.p for each in compare_all(clear, FEWEST)]
+    assert decided_best(clear, few) is None
     alone = {"a": clear["a"]}
-    assert compare_all(alone) == []
+    assert compare_all(alone, FEWEST) == []
     assert decided_best(alone, []) is None

@@ -21,6 +21,7 @@ from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.judgements import useful_range
 from stages.summarize.sections.overview import overview_names
 from stages.summarize.sections.report import Report
+from stages.summarize.tables.ablation import headlines
 from stages.summarize.tables.all_tables import headline
 from stages.summarize.tables.checklist_answers import ANSWERS, CHECKLISTS, Facts, answered
 from stages.summarize.tables.comparisons import Comparisons
@@ -77,9 +78,9 @@ def test_one_variant_is_described_everywhere_the_first_that_was_trained(build, t
     assert [table.caption.split(" in rsna")[0] for table in tables] == ["Operating points of mlip"]
     items = answered(Facts(inputs, provenance, read_ledger(inputs)))["CLAIM 2024"]
     assert next(each.answer.text for each in items if each.item.number == "37").startswith("zero-shot AUC of mlip on")
-    report = Report(SummarizeSettings(), inputs, read_ledger(inputs), provenance, [], [], {})
+    report = Report(SummarizeSettings(), inputs, read_ledger(inputs), provenance, [], [], [], {})
     assert overview_names(report)["described"] == "mlip"
-    write_text(tmp_path / "tables" / HEADLINE, headline("MLIP", inputs, Comparisons(20, 0), []))
+    write_text(tmp_path / "tables" / HEADLINE, headline("MLIP", inputs, headlines(inputs, Comparisons(20, 0)), []))
     config = SimpleNamespace(workspace="runs/demo", compared=[Replicate("random")], evaluate_on=[])
     assert last_words(config, tmp_path / "report.html").endswith("/select_checkpoint/mlip/checkpoint")
 

@@ -253,7 +253,7 @@ def pointer(name, value):
 def test_the_verdict_follows_from_the_figures_and_the_paired_test(rival, p, words):
     comparisons = Comparisons(draws=10, seed=0)
     difference = Estimate(value=rival - 0.5, low=-1.0, high=1.0)
-    comparisons.found["t", "pointing"] = [Comparison("fixed peak", "mlip", difference, p, p)]
+    comparisons.found["t", "pointing"] = [Comparison("fixed peak", "mlip", difference, p, p, 40)]
     contest = Contest(pointer("heatmap of mlip", 0.5), (pointer("fixed peak", rival),), "pointing")
     assert words in verdict(contest, comparisons, "t")
 

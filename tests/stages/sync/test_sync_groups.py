@@ -18,8 +18,8 @@ FIGURES = {  # stage and place -> figures, as the stages log them
     ("retrieval", "v"): {"test/image_to_report/recall_at_5": 0.25},
     ("zero_shot_classification", "v/a"): {"test/auc": 0.9, "test/auc/edema": 0.8, "test/f1": 0.5},
     ("few_shot_classification", "v/a/linear/1"): {"test/auc": 0.6},
-    ("few_shot_segmentation", "v/a/linear/10"): {"test/dice": 0.3},
-    ("few_shot_segmentation", "v/a/linear/100"): {"test/dice": 0.4},
+    ("few_shot_segmentation", "v/a/linear/10"): {"test/dice_of_positives": 0.3},
+    ("few_shot_segmentation", "v/a/linear/100"): {"test/dice_of_positives": 0.4},
     ("phrase_grounding", "v/a"): {"test/hit_rate": 0.75},
     ("zero_shot_classification", "v/b"): {"test/auc": 0.7},
     ("phrase_grounding", "v/b"): {"test/hit_rate": 0.25},
@@ -72,7 +72,7 @@ def test_stages_lie_in_groups_and_these_below_the_call(records):
 def test_a_group_shows_the_figures_of_its_stages_in_the_columns(records):
     assert figures_of(records["v on a"]) == {
         "test/auc": 0.9, "test/auc/edema": 0.8, "test/auc/linear_1": 0.6, "test/hit_rate": 0.75,
-        "test/dice": 0.4, "test/dice/linear_10": 0.3, "test/dice/linear_100": 0.4}  # fmt: skip
+        "test/dice_of_positives": 0.4, "test/dice_of_positives/linear_10": 0.3, "test/dice_of_positives/linear_100": 0.4}  # fmt: skip
     assert figures_of(records["v"]) == {"test/image_to_report/recall_at_5": 0.25}
     assert figures_of(records["data a"]) == {}
 
@@ -81,7 +81,7 @@ def test_a_call_shows_the_figures_of_all_and_the_means_of_the_trained_variant(re
     call = next(each for name, each in records.items() if name.startswith("run of"))
     found = figures_of(call)
     assert (found["test/auc/v/a"], found["test/auc/v/a/edema"], found["test/auc/w/a"]) == (0.9, 0.8, 0.5)
-    assert (found["test/auc/v/a/linear_1"], found["test/dice/v/a/linear_10"]) == (0.6, 0.3)
+    assert (found["test/auc/v/a/linear_1"], found["test/dice_of_positives/v/a/linear_10"]) == (0.6, 0.3)
     assert found["test/auc"] == pytest.approx((0.9 + 0.7) / 2)  # not of w, which was not trained
     assert found["test/hit_rate"] == pytest.approx((0.75 + 0.25) / 2)
     assert call.params["few_shot_segmentation.fraction"] == "10 | 100"
