@@ -91,6 +91,11 @@ class Inputs:
         with_text = self.tree.with_text
         return next((each for each in with_text if self.trained(each)), (*with_text, *self.tree.variants)[0])
 
+    @property
+    def told(self) -> Replicate:
+        """Return the training that the methods tell of: the first one of the described variant."""
+        return self.tree.replicates_of(self.described)[0]
+
     def median(self, variant: str) -> Replicate:
         """Return the replicate that stands for a variant in pictures: the median by the score on validation.
 

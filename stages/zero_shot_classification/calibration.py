@@ -8,7 +8,6 @@ Support Vector Machines, 1999) also fits a bias. Both minimise the cross-entropy
 finite fit.
 """
 
-from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -82,7 +81,7 @@ def reliability(
         for count, mean, share in zip(counts, *means, strict=True)
     ]  # fmt: skip
     return Reliability(
-        calibration_error=estimate(partial(_calibration_error, members, probabilities - targets), weights),
+        calibration_error=_calibration_error(members, probabilities - targets),
         brier=estimate(mean_of((probabilities - targets) ** 2), weights),
         bins=bins,
     )
@@ -91,11 +90,9 @@ def reliability(
 def _calibration_error(
     members: Float[np.ndarray, "images bins"],
     differences: Float[np.ndarray, "images"],
-    weights: Float[np.ndarray, "draws images"],
-) -> Float[np.ndarray, "draws"]:
-    """Return the mean over images of |mean probability - share of positives| of their bin; NaN without any image."""
-    apart, drawn = np.abs((weights * differences) @ members).sum(axis=1), weights.sum(axis=1)
-    return np.divide(apart, drawn, out=np.full_like(drawn, np.nan), where=drawn > 0)
+) -> float:
+    """Return the mean over images of |mean probability - share of positives| of their bin."""
+    return float(np.abs(differences @ members).sum() / len(differences))
 
 
 def _sigmoid(values: Float[np.ndarray, "images"]) -> Float[np.ndarray, "images"]:

@@ -134,7 +134,9 @@ class ReliabilityBin(Record):
 class Reliability(Record):
     """State how well probabilities agree with the shares of positives, on test."""
 
-    calibration_error: Estimate = Field(description="expected calibration error over the bins")
+    calibration_error: float = Field(
+        description="expected calibration error over the bins; no interval: each draw of a bootstrap adds to it"
+    )
     brier: Estimate = Field(description="mean squared difference of probability and label")
     bins: list[ReliabilityBin] = Field(min_length=1)
 

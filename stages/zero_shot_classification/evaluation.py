@@ -104,7 +104,7 @@ def _log(run: Run, found: Measured) -> None:
         run.log_metrics({f"validation/auc/{name}{behind}": each for name, each in own.validation_auc.items()})
         run.log_metrics({f"test/auc_if_fixed/{name}{behind}": each.value for name, each in own.test_auc.items()})
         if own.calibration is not None:
-            run.log_metrics({f"test/calibration_error/{name}{behind}": each.calibration_error.value for name, each in
+            run.log_metrics({f"test/calibration_error/{name}{behind}": each.calibration_error for name, each in
                              (("before", own.calibration.before), ("after", own.calibration.after))})  # fmt: skip
         for point, each in own.operating_points.items():
             run.log_metrics({f"test/{rate}/{point}{behind}": figure.value for rate in ("sensitivity", "specificity")

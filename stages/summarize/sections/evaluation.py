@@ -55,7 +55,7 @@ def _reliability(report: Report, curves: Sequence[ZeroShot], finding: str) -> Na
     found = {each.variant: own for each in curves
              if (own := each.result.findings[finding].calibration) is not None}  # fmt: skip
     errors = {variant: each.after.calibration_error for variant, each in found.items()}
-    values = ", ".join(f"{variant} {interval(figure)}" for variant, figure in errors.items())
+    values = ", ".join(f"{variant} {decimal(error)}" for variant, error in errors.items())
     return {
         "dataset": dataset,
         "finding": finding,

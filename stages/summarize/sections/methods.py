@@ -45,6 +45,7 @@ def methods_names(report: Report) -> Names:
     return {
         "methods": [as_prose(each, known) for each in paragraphs],
         "latex": "\n\n".join(as_latex(each, known) for each in paragraphs),
+        "described": inputs.described,
         "differences": differences(inputs, provenance),
         "trained": any(each.trained for each in inputs.training),
         "quotes": bool(report.quoted),
@@ -55,10 +56,10 @@ def methods_names(report: Report) -> Names:
 def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotation] = ()) -> list[str]:
     """Return paragraphs on method, data, encoders, objective, training and evaluation.
 
-    Marks of references.py stand where a work is cited. The first training of the first variant is described. A variant
+    Marks of references.py stand where a work is cited. The first training of the described variant is told. A variant
     that was not trained has no objective.
     """
-    pretrain = provenance.run("pretrain", inputs.tree.replicates[0].name)
+    pretrain = provenance.run("pretrain", inputs.told.name)
     called = any("invocation" in run.tags for run in provenance.runs)  # by the workflow, not by hand
     pipeline = f"the MLIP pipeline [@{SOFTWARE}]{' on Snakemake [@molder2021snakemake]' if called else ''}"
     if was_trained(pretrain):
@@ -68,7 +69,7 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
         )
         learned = [objective(pretrain), f"{training(pretrain)} {choice(inputs)}"]
     else:
-        method = f"{inputs.tree.variants[0]} was evaluated by {pipeline}."
+        method = f"{inputs.described} was evaluated by {pipeline}."
         learned = ["Nothing was trained: the weights are those of the start."]
     paragraphs = [
         method,
@@ -84,10 +85,11 @@ def methods(inputs: Inputs, provenance: Provenance, quotations: Sequence[Quotati
 
 
 def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
-    """Return the settings in which the other variants differ from the first; seeds of their own are none."""
+    """Return the settings in which the other variants differ from the described one; seeds of their own are none."""
     runs = {variant: provenance.run("pretrain", inputs.tree.replicates_of(variant)[0].name)
             for variant in inputs.tree.variants}  # fmt: skip
-    first, *others = inputs.tree.variants
+    first = inputs.described
+    others = [variant for variant in inputs.tree.variants if variant != first]
     known, seeds = runs[first].params, inputs.tree.seeds
     return [
         Difference(variant, key, value, instead_of)
@@ -100,7 +102,7 @@ def differences(inputs: Inputs, provenance: Provenance) -> list[Difference]:
 
 def evaluation(inputs: Inputs, provenance: Provenance) -> str:
     """Return how zero-shot classification and the pointing game were measured."""
-    by_dataset = {each.dataset: each for each in reversed(inputs.zero_shot)}  # of the first variant
+    by_dataset = {each.dataset: each for each in inputs.zero_shot if each.replicate == inputs.told}
     sentences = []
     if by_dataset:
         first = {dataset: by_dataset[dataset] for dataset in inputs.tree.evaluate_on if dataset in by_dataset}
@@ -156,7 +158,8 @@ def _readings(inputs: Inputs, provenance: Provenance, query: str) -> str:
         return f"The heatmap is {next(iter(ways.values()))}."
     listed = "; ".join(f"{words(name)}: {way}" for name, way in ways.items())
     part = "hits on the validation part chose among them"
-    first = next(iter(inputs.grounding[0].result.readings.values()))
+    told_of = next(each.result for each in inputs.grounding if each.replicate == inputs.told)
+    first = next(iter(told_of.readings.values()))
     if all(each.validation is None for each in first.values()):
         part = "without a validation part, the first of them was taken"
     return f"Heatmaps were read in {len(ways)} ways, and {part} ({listed})."
@@ -184,7 +187,7 @@ def _reading(told: Callable[[str, str], Any], key: str, query: str) -> str:
 
 def _multi_class(inputs: Inputs) -> str:
     """Return how images with exactly one finding were told apart, and how that departs from the published protocol."""
-    results = {each.dataset: each.result for each in reversed(inputs.multi_class)}
+    results = {each.dataset: each.result for each in inputs.multi_class if each.replicate == inputs.told}
     sizes = ", ".join(f"{count(each.images)} images of {len(each.classes)} classes in {dataset}"
                       for dataset, each in results.items())  # fmt: skip
     kinds = {each.score for each in results.values()}
@@ -314,7 +317,7 @@ def _seeds(inputs: Inputs) -> Iterator[str]:
         return
     said = [f"{', '.join(variants)} with {counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
             for seeds, variants in by_seeds.items()]  # fmt: skip
-    described = inputs.tree.replicates[0]
+    described = inputs.told
     if described.seed is not None:
         said[-1] += f"; what is said above of {described.variant} in particular is of seed {described.seed}"
     yield (

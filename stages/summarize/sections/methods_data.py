@@ -49,7 +49,7 @@ def data(inputs: Inputs, provenance: Provenance) -> str:
 
 def _share(inputs: Inputs, provenance: Provenance) -> str:
     """Return which share of the training patients the described training read; empty for all of them."""
-    described = inputs.tree.replicates[0]
+    described = inputs.told
     share = float(provenance.run("pretrain", described.name).pretrained_with("data_share"))
     if share == 1:
         return ""

@@ -320,7 +320,7 @@ def _augmentation(param: Param) -> str:
 
 def choice(inputs: Inputs) -> str:
     """Return which candidate was kept, by what."""
-    selection = inputs.training[0].selection
+    selection = next(each.selection for each in inputs.training if each.replicate == inputs.told)
     step = f"step {count(selection.chosen_step)}"
     if len(selection.candidates) == 1:
         return f"There was one candidate ({step})."

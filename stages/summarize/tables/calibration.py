@@ -14,10 +14,10 @@ from .table import Block, Cell, Column, Row, Table
 METHODS = {"temperature": "temperature scaling (one factor)", "platt": "Platt's scaling (a factor and a bias)"}
 NOTE = (
     "Before: sigmoid of the score over the temperature of the chosen checkpoint, or of a standardised score as it is. "
-    "After: sigmoid of slope times "
-    "score plus bias, fitted on the validation part. ECE is the expected calibration error over {bins} bins of "
-    "equal width; on few images it is above 0 even for exact probabilities. Brier is the mean squared error of the "
-    "probability. Smaller is better; not tested."
+    "After: sigmoid of slope times score plus bias, fitted on the validation part. ECE is the expected calibration "
+    "error over {bins} bins of equal width; on few images it is above 0 even for exact probabilities, and more so in "
+    "each draw of a bootstrap, so that it has no interval. Brier is the mean squared error of the probability. Smaller "
+    "is better; not tested."
 )
 
 
@@ -55,7 +55,8 @@ def _cells(found: Sequence[Calibration]) -> dict[str, Cell]:
     """Return the figures of one finding, of the replicates of a variant."""
     cells = {}
     for when, parts in (("before", [each.before for each in found]), ("after", [each.after for each in found])):
-        cells[f"ece_{when}"] = seeds_cell([part.calibration_error for part in parts])
+        error, spread = mean_and_spread([part.calibration_error for part in parts])
+        cells[f"ece_{when}"] = Cell(error, spread=spread)
         cells[f"brier_{when}"] = seeds_cell([part.brier for part in parts])
     for name in ("slope", "bias"):
         value, spread = mean_and_spread([getattr(each, name) for each in found])

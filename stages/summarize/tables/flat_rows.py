@@ -53,7 +53,7 @@ def _calibration_columns(found: Calibration | None) -> CsvRow:
         return {}
     columns: CsvRow = {"calibration": found.method, "slope": found.slope, "bias": found.bias}
     for when, part in (("before", found.before), ("after", found.after)):
-        columns |= estimate_columns(f"calibration_error_{when}", part.calibration_error)
+        columns[f"calibration_error_{when}"] = part.calibration_error
         columns |= estimate_columns(f"brier_{when}", part.brier)
     return columns
 

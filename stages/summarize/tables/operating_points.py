@@ -28,10 +28,10 @@ POINTS_NOTE = (
 )
 GROUPS_NOTE = (
     "Sensitivity and specificity are at the Youden threshold of all validation images; one of 0 or 1 has the interval "
-    f"of Clopper and Pearson over its patients. A group with fewer than {FEWEST} positive or negative test images is "
-    "not measured, and how few these are is not told. Nothing is tested here: the more groups, the more likely one of "
-    "them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are one. Other variants: "
-    "subgroups.csv."
+    f"of Clopper and Pearson over its patients. A group with fewer than {FEWEST} positive or negative test images "
+    "has too few to be measured, and how few these are is not told. Nothing is tested here: the more groups, "
+    "the more likely one of them is apart by chance, and intervals of small groups are wide. Ages of 90 and above are "
+    "one. Other variants: subgroups.csv."
 )
 ALL = "all test images"
 
@@ -134,7 +134,7 @@ def _group_rows(name: dict[str, Cell], own: FindingResult) -> Iterator[Row]:
     for group in own.subgroups:
         cells = name | {"attribute": Cell(text=group.attribute)} | _sizes(group.positives, group.negatives)
         if group.not_measured:
-            yield Row(group.value, cells | {"auc": Cell(text=f"not measured: {group.not_measured}")})
+            yield Row(group.value, cells | {"auc": Cell(text="too few")})
             continue
         figures = {"auc": group.auc, "sensitivity": group.sensitivity, "specificity": group.specificity}
         yield Row(group.value, cells | {key: _figure(figure) for key, figure in figures.items()})

@@ -72,7 +72,8 @@ def test_stages_lie_in_groups_and_these_below_the_call(records):
 def test_a_group_shows_the_figures_of_its_stages_in_the_columns(records):
     assert figures_of(records["v on a"]) == {
         "test/auc": 0.9, "test/auc/edema": 0.8, "test/auc/linear_1": 0.6, "test/hit_rate": 0.75,
-        "test/dice_of_positives": 0.4, "test/dice_of_positives/linear_10": 0.3, "test/dice_of_positives/linear_100": 0.4}  # fmt: skip
+        "test/dice_of_positives": 0.4,
+        "test/dice_of_positives/linear_10": 0.3, "test/dice_of_positives/linear_100": 0.4}  # fmt: skip
     assert figures_of(records["v"]) == {"test/image_to_report/recall_at_5": 0.25}
     assert figures_of(records["data a"]) == {}
 

@@ -36,7 +36,7 @@ def test_a_bias_says_how_rare_a_finding_is() -> None:
     scores, targets = drawn()
     weights = ONCE * np.ones(len(scores))
     errors = {
-        method: calibrate(method, 0.05, (scores, targets), (scores, targets), weights).after.calibration_error.value
+        method: calibrate(method, 0.05, (scores, targets), (scores, targets), weights).after.calibration_error
         for method in ("temperature", "platt")
     }
     assert errors["platt"] < 0.05 < 0.15 < errors["temperature"]
@@ -65,7 +65,7 @@ def test_the_curve_and_the_score_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose([each.probability for each in filled], means)
     counts = np.array([each.images for each in filled])
     error = (counts * np.abs(shares - means)).sum() / counts.sum()
-    assert found.calibration_error.value == pytest.approx(error)
+    assert found.calibration_error == pytest.approx(error)
     assert found.brier.value == pytest.approx(brier_score_loss(targets, probabilities))
     assert (len(found.bins), counts.sum()) == (BINS, 503)
 
@@ -76,7 +76,7 @@ def test_exact_probabilities_have_no_error() -> None:
     probabilities = np.repeat(tenths / 10, 10)
     targets = np.concatenate([np.repeat([1, 0], [number, 10 - number]) for number in tenths])
     found = reliability(probabilities, targets, ONCE * np.ones(90))
-    assert found.calibration_error.value == pytest.approx(0, abs=1e-12)
+    assert found.calibration_error == pytest.approx(0, abs=1e-12)
     assert found.brier.value == pytest.approx(np.mean(probabilities * (1 - probabilities)))
     off = reliability(np.full(90, 0.9), targets, ONCE * np.ones(90))
-    assert off.calibration_error.value == pytest.approx(0.4)
+    assert off.calibration_error == pytest.approx(0.4)

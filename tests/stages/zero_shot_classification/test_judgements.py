@@ -121,7 +121,7 @@ def test_the_gain_is_that_of_every_draw_over_the_better_reference() -> None:
     targets = generator.integers(0, 2, 60)
     scores = targets + generator.normal(size=60)
     weights = draw_weights(np.arange(60) // 2, 40, 3)
-    after = Reliability(calibration_error=ONE, brier=ONE, bins=[ReliabilityBin(images=0, probability=None,
+    after = Reliability(calibration_error=1.0, brier=ONE, bins=[ReliabilityBin(images=0, probability=None,
                         positives=None)])  # fmt: skip
     calibration = Calibration(method="platt", temperature=1, slope=1.5, bias=-0.7, before=after, after=after)
     found = net_benefit(calibration, scores, targets, weights)
