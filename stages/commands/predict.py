@@ -4,8 +4,8 @@
     mlip predict FOLDER_OF_DICOMS --prompts FILE --checkpoint FOLDER --output out.csv
 
 Of one radiograph the answer is printed; of several, or of a folder, it is a table with a row for each image and class.
-A file that cannot be read has a row with the reason, and the exit status is then 1; nothing is left out. Progress goes
-to standard error.
+An image that cannot be read has a row with the reason, and the exit status is then 1. Progress goes to standard error,
+and how many files of a folder are no images.
 
 --checkpoint takes the checkpoint of select_checkpoint, its mlflow_model folder, a folder above that holds one model
 (results/select_checkpoint/mlip, or a run's folder), or an MLflow URI. FILE is YAML: a mapping of

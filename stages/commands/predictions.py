@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.data.distributions import IMAGE_SUFFIXES
 from ..common.errors import InputError
+from ..common.wording import counted
 
 if TYPE_CHECKING:
     from ..api.models import Answer
@@ -16,10 +18,11 @@ FORMS = (".csv", ".json", ".parquet")
 
 
 def files_of(named: Sequence[Path], output: Path | None = None) -> list[Path]:
-    """Return the files that were named, and those at any depth in folders that were, in order of their names.
+    """Return the files that were named, and the images at any depth in folders that were, in order of their names.
 
-    Links are followed. Hidden files are left out of folders, and so is `output`, the table of an earlier call. Raises
-    InputError for a folder that cannot be read or has no files, since something would be left out in silence.
+    Links are followed. Hidden files are left out of folders, and so is `output`, the table of an earlier call. Other
+    files that are no images are told on standard error. Raises InputError for a folder that cannot be read or has no
+    image.
     """
     found: list[Path] = []
     for path in named:
@@ -27,10 +30,33 @@ def files_of(named: Sequence[Path], output: Path | None = None) -> list[Path]:
             found.append(path)
             continue
         inside = sorted(each for each in _below(path) if output is None or each.resolve() != output.resolve())
-        if not inside:
-            raise InputError(f"{path}: no file in it", "name a folder of DICOM, JPEG or PNG files")
-        found += inside
+        images = [each for each in inside if _is_image(each)]
+        others = [each for each in inside if each not in set(images)]
+        first = f" (first: {others[0]})" if others else ""
+        if not images:
+            what = f"none of {counted(len(others), 'file')} is an image{first}" if others else "no file in it"
+            raise InputError(f"{path}: {what}", "name a folder of DICOM, JPEG or PNG files")
+        if others:
+            print(f"{path}: left out as no image: {counted(len(others), 'file')}{first}", file=sys.stderr)
+        found += images
     return found
+
+
+def _is_image(path: Path) -> bool:
+    """Return whether a file has the ending of an image, or, as DICOM files often have no ending, their mark.
+
+    True for one that cannot be opened, too, so that its row says so.
+    """
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix and not suffix[1:].isdigit():  # the last number of a UID looks like an ending
+        return False
+    try:
+        with path.open("rb") as handle:
+            return handle.read(132)[128:] == b"DICM"
+    except OSError:
+        return True
 
 
 def _below(top: Path) -> Iterator[Path]:

@@ -261,7 +261,7 @@ def _counted_by_finding(
     subject: str, name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], most: str
 ) -> Finding:
     """Return the positives of each finding in each part, and on which findings nothing will be said."""
-    said, few = [], []
+    said, few, scarce = [], [], []
     for finding in settings.by_finding:
         counts = _targets([row for row in rows if row["finding"] == finding])
         parts = " ".join(f"{sum(each)}/{len(each) - sum(each)}" for each in counts.values())
@@ -269,6 +269,8 @@ def _counted_by_finding(
         least = {part: min(sum(each), len(each) - sum(each)) for part, each in counts.items()}
         if least["train"] < 1 or least["validation"] < 1 or least["test"] < FEWEST:
             few.append(finding)
+        elif min(least.values()) < FEWEST:
+            scarce.append(finding)
     images = len({row["image_id"] for row in rows})
     what = (
         f"{most}{images:,} labelled images, {len(said)} findings; positives/negatives in {', '.join(_PARTS)}: "
@@ -282,6 +284,10 @@ def _counted_by_finding(
             f"nothing will be said on {', '.join(few)}: {FEWEST} positives and negatives are needed in test, one in "
         )
         remedy += f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
+        return Finding("warning", subject, what, remedy)
+    if scarce:
+        remedy = f"{', '.join(scarce)}: fewer than {FEWEST} positives or negatives in train or validation, so that "
+        remedy += f"thresholds and few-shot figures say little; enlarge the parts in `{_key(settings, name)}`"
         return Finding("warning", subject, what, remedy)
     return Finding("ok", subject, what)
 

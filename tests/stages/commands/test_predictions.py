@@ -45,11 +45,12 @@ def ask(exported, folder: Path, *options: str | Path) -> int | str | None:
 
 def test_a_folder_gives_a_row_for_each_image_and_class_and_loses_nothing(exported, folder, capsys) -> None:
     assert ask(exported, folder, "--output", folder.parent / "out.json") == 1
-    assert "2 of 4 radiographs read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "left out as no image: 1 file (first: " in said
+    assert "2 of 3 radiographs read" in said
     rows = json.loads((folder.parent / "out.json").read_text())
-    assert [Path(row["image"]).name for row in rows] == ["a.dcm", "a.dcm", "b.dcm", "c.dcm", "c.dcm", "notes.txt"]
+    assert [Path(row["image"]).name for row in rows] == ["a.dcm", "a.dcm", "b.dcm", "c.dcm", "c.dcm"]
     assert rows[2]["error"].startswith("truncated header")
-    assert rows[5]["error"] == "not an image: neither DICOM nor JPEG nor PNG"
     one = load(exported.checkpoint, "cpu").classify(exported.radiograph, CLASSES)  # the answer for a single one
     for row in (row for row in rows if row["error"] is None):
         assert row["probability"] == pytest.approx(one.probabilities[row["class"]], abs=1e-6)
@@ -111,7 +112,7 @@ def test_a_folder_without_files_is_refused(tmp_path) -> None:
         files_of([tmp_path])
 
 
-def test_no_file_is_left_out_in_silence_but_the_table_of_an_earlier_call(tmp_path) -> None:
+def test_no_file_is_left_out_in_silence_but_the_table_of_an_earlier_call(tmp_path, capsys) -> None:
     patients, elsewhere = tmp_path / "patients", tmp_path / "elsewhere"
     for folder in (patients, elsewhere):
         folder.mkdir()
@@ -121,7 +122,20 @@ def test_no_file_is_left_out_in_silence_but_the_table_of_an_earlier_call(tmp_pat
     (patients / "itself").symlink_to(patients)
     (patients / "gone.dcm").symlink_to(tmp_path / "nowhere")
     (patients / "out.csv").write_text("")
-    assert [path.name for path in files_of([patients], patients / "out.csv")] == ["a.dcm", "gone.dcm", "b.dcm"]
+    (patients / "1.2.840.7").write_bytes(bytes(128) + b"DICM")  # UIDs are names without an ending
+    (patients / "DICOMDIR2").write_bytes(bytes(128) + b"DICM")
+    found = [path.name for path in files_of([patients], patients / "out.csv")]
+    assert found == ["1.2.840.7", "DICOMDIR2", "a.dcm", "gone.dcm", "b.dcm"]
+    assert capsys.readouterr().err == ""
+    (patients / "readme.txt").write_text("of these patients")
+    (patients / "LICENSE").write_text("short")
+    assert [path.name for path in files_of([patients], patients / "out.csv")] == found
+    assert capsys.readouterr().err == (f"{patients}: left out as no image: 2 files (first: {patients / 'LICENSE'})\n")
+    assert files_of([patients / "readme.txt"]) == [patients / "readme.txt"]  # was named: its row says what it is
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("")
+    with pytest.raises(InputError, match="none of 1 file is an image"):
+        files_of([tmp_path / "texts"])
 
 
 @pytest.mark.parametrize("below", ["", "mlip", "select_checkpoint/mlip", "results/select_checkpoint/mlip"])

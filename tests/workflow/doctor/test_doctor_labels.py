@@ -78,6 +78,16 @@ def test_several_findings_are_counted_one_by_one(ours: Make, tmp_path: Path) -> 
     found = labels_of(with_rare, "ours")
     assert found.status == "warning"
     assert "nothing will be said on rare: 5 positives and negatives are needed in test" in found.remedy
+    parts = {part: [n for n in range(PEOPLE) if split_of(f"Smith{n}", PatientSplit(**SPLIT)) == part]
+             for part in ("train", "validation", "test")}  # fmt: skip
+    positives = [*parts["train"][:9], parts["validation"][0], *parts["test"][:9]]
+    rows.with_columns(
+        seldom=pl.when(pl.int_range(PEOPLE).is_in(positives)).then(pl.lit("yes")).otherwise(pl.lit("no"))
+    ).write_csv(tmp_path / "l.csv")
+    with_seldom = ours(finding=None, findings={"lung_opacity": "opacity", "seldom": "seldom"}, columns=columns)
+    found = labels_of(with_seldom, "ours")
+    assert found.status == "warning"
+    assert "seldom: fewer than 5 positives or negatives in train or validation, so that thresholds" in found.remedy
 
 
 def test_positives_of_every_part_are_those_of_the_run_once_its_key_is_drawn(ours: Make, tmp_path: Path) -> None:
