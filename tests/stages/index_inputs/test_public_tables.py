@@ -114,16 +114,17 @@ def test_padchest(tmp_path: Path, write_csv: Write) -> None:
     index, labels = settings("padchest")
     every = str([" " + word for columns in labels.by_finding.values() for word in columns.words])
     header = ["ImageID", "StudyID", "PatientID", "Projection", "PhotometricInterpretation_DICOM", "Report",
-              "MethodLabel", "Labels"]  # fmt: skip
+              "MethodLabel", "Labels", "PatientSex_DICOM"]  # fmt: skip
     write_csv(tmp_path / str(index.table).removesuffix(".gz"), [
-        header, ["a.png", "s1", "p1", "PA", "MONOCHROME1", "sin hallazg .", "Physician", "['normal']"],
-        ["b.png", "s1", "p2", "L", "MONOCHROME2", "derram pleural .", "Physician", every],
-        ["c.png", "s1", "p2", "PA", "", "derram pleural .", "RNN_model", "['pneumonia']"]])  # fmt: skip
+        header, ["a.png", "s1", "p1", "PA", "MONOCHROME1", "sin hallazg .", "Physician", "['normal']", "F"],
+        ["b.png", "s1", "p2", "L", "MONOCHROME2", "derram pleural .", "Physician", every, "M"],
+        ["c.png", "s1", "p2", "PA", "", "derram pleural .", "RNN_model", "['pneumonia']", ""]])  # fmt: skip
     found = build_index(tmp_path, index, "padchest", None)
     files = found.files.sort("image_id")
     assert files["path"].to_list() == ["0/a.png", "3/b.png", "3/c.png"]
     assert files["study_id"].to_list() == ["p1/s1", "p2/s1", "p2/s1"]  # a distributed study has two patients
     assert files["inverted"].to_list() == [True, False, None]
+    assert files["sex"].to_list() == ["female", "male", None]
     assert found.reports["text"].to_list() == ["sin hallazg .", "derram pleural ."]
     read = read_labels(tmp_path, labels)
     assert {image: sum(each.target for each in own.findings.values()) for image, own in read.labels.items()} == {
