@@ -173,12 +173,12 @@ def _draw(run: Run, grounded: Sequence[GroundedFinding], shown: Sequence[Mapping
                                                         own.figures["pointing"].items() if figure is not None}
             for each in grounded for name, own in each.sets.items()}  # fmt: skip
     run.pictures.bars("pointing.svg", hits)
-    for finding in dict.fromkeys(row["finding"] for row in shown):
+    for number, finding in enumerate(dict.fromkeys(row["finding"] for row in shown), start=1):
         own = [row for row in shown if row["finding"] == finding][:_MOST_DRAWN]
         pictures = {_title(row): (np.frombuffer(row["pixels"], np.uint8).reshape(size, size),
                                   np.array(row["heatmap"]).reshape(size, size), decode(row["content"], size, size),
                                   decode(row["region"], size, size)) for row in own}  # fmt: skip
-        name = f"heatmaps_{re.sub(r'[^A-Za-z0-9]+', '_', finding)}.png"
+        name = f"heatmaps_{number}_{re.sub(r'[^A-Za-z0-9]+', '_', finding)}.png"  # names may differ in a sign alone
         run.pictures.heatmaps(name, "cosine with the prompts, as read", pictures)
 
 

@@ -21,7 +21,7 @@ DRAWN = {
     "zero_shot_classification/mlip/rsna": {"roc.svg"},
     "few_shot_classification/mlip/rsna/linear/100": {"roc.svg"},
     "few_shot_segmentation/mlip/siim/linear/100": {"best_median_worst.png"},
-    "phrase_grounding/mlip/siim": {"pointing.svg", "heatmaps_pneumothorax.png"},
+    "phrase_grounding/mlip/siim": {"pointing.svg", "heatmaps_1_pneumothorax.png"},
     "summarize": {"label_efficiency_rsna_linear.svg", "label_efficiency_siim_linear.svg"},
 }
 

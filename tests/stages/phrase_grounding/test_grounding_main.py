@@ -85,7 +85,7 @@ def test_what_is_written_is_read_by_its_record(folder, tmp_path) -> None:
         assert each.overlay.peak == tuple(row["peak"])
         assert each.overlay.hit == each.hit
     journal = read_json(tmp_path / "out" / "journal.json")
-    pictures = ["pictures/pointing.svg", "pictures/heatmaps_opacity.png"]
+    pictures = ["pictures/pointing.svg", "pictures/heatmaps_1_opacity.png"]
     assert [each["path"] for each in journal["artifacts"]] == [*pictures, "values.arrow", "result.json"]
     assert set(journal["inputs"]) == {"checkpoint", "images", "labels", "phrases", "audit", "prompts"}
 
