@@ -5,10 +5,13 @@ MLflow reads these variables when it is imported, so they come first. Values set
 
 import os
 
+from .calls import CALLS_AT_ONCE
+
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # an error becomes one line of ours, no stack trace
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")  # default: an absent server blocks for 246 s
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")  # slow is not gone: nothing waits for a sync
+os.environ.setdefault("MLFLOW_HTTP_POOL_MAXSIZE", str(CALLS_AT_ONCE))  # else made anew for each call
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # of every run, at a server
 
 from mlflow import MlflowClient

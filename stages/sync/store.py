@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from ..common.journal.mlflow_texts import (
     WORKSPACE,
     without_secrets,
 )
+from .calls import FirstAlone, calls_at_once, side_by_side
 from .groups import kept_above, remove_empty_groups
 from .quiet_mlflow import (
     Dataset,
@@ -125,10 +127,17 @@ def import_runs(
     now: int,
     grace: int,
 ) -> Changes:
-    """Make the experiment hold each record (with the folder of its journal) exactly once; parents come first."""
+    """Make the experiment hold each record (with the folder of its journal) exactly once; parents come first.
+
+    Runs of one level wait for the store side by side, as a server may take a second for an answer.
+    """
     changes = Changes()
     present = _runs_by_key(client, experiment)
-    for record, folder in records:
+    ordered = sorted((record for record, _ in records), key=lambda record: (record.started, record.key))
+    newest = {(record.stage, record.name): record.key for record in ordered}
+    at_once, data_sets = calls_at_once(client.tracking_uri), FirstAlone()
+
+    def bring(record: RunRecord, folder: Path) -> list[str]:
         run = _run_of(client, present, record)
         if run is not None and not record.stage:
             run = kept_above(client, run, record)
@@ -140,16 +149,33 @@ def import_runs(
             changes.new.add(run.info.run_id)
         changes.ids[record.key] = run.info.run_id
         tags = _tags(record, workspace, changes.ids)
+        if record.stage:
+            tags[LATEST] = str(newest[record.stage, record.name] == record.key).lower()
         if run.info.run_id not in changes.new:
             if run.info.lifecycle_stage != "active" or _agrees(run, record, tags):
-                continue  # a run that a person deleted stays deleted
+                return []  # a run that a person deleted stays deleted
             changes.updated.add(run.info.run_id)
-        changes.warnings += _complete(client, run, record, folder, tags)
+        return _complete(client, run, record, folder, tags, data_sets)
+
+    for level in _levels(records):
+        for warnings in side_by_side(bring, level, at_once):
+            changes.warnings += warnings
     changes.total = len(present) + len(changes.new)
     remove_empty_groups(client, present, {record.key for record, _ in records}, workspace)
     _close_lost_runs(client, experiment, {record.key for record, _ in records}, workspace, now, grace, changes)
     _mark_latest(client, experiment, workspace, changes)
     return changes
+
+
+def _levels(records: Sequence[tuple[RunRecord, Path]]) -> list[list[tuple[RunRecord, Path]]]:
+    """Return the records by depth below those that have no parent: an id is known before a run names it."""
+    depths: dict[str | None, int] = {None: -1}
+    levels: list[list[tuple[RunRecord, Path]]] = []
+    for record, folder in records:
+        depth = depths[record.key] = depths[record.parent] + 1
+        levels += [[] for _ in range(depth + 1 - len(levels))]
+        levels[depth].append((record, folder))
+    return levels
 
 
 def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) -> Run | None:
@@ -201,33 +227,34 @@ def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, s
     return record.tags | {WORKSPACE: workspace} | parent
 
 
-def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
+def _complete(
+    client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str], data_sets: FirstAlone
+) -> list[str]:
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
     if _is_complete(run, record):  # of a moved workspace, or below another parent: its files are not written again
         _set_tags(client, run_id, tags)
         return []
     params = [Param(key, value) for key, value in record.params.items() if key not in run.data.params]
-    for some_params in _chunks(params, TEXTS_A_BATCH):
-        client.log_batch(run_id, params=some_params)
     held = {
         (metric.key, metric.value, metric.timestamp, metric.step)
         for key in run.data.metrics
         for metric in client.get_metric_history(run_id, key)
     }
     metrics = [Metric(*metric) for metric in dict.fromkeys(record.metrics) if metric not in held]
-    for some_metrics in _chunks(metrics, METRICS_A_BATCH):
-        client.log_batch(run_id, metrics=some_metrics)
+    for some_params, some_metrics in zip_longest(
+        _chunks(params, TEXTS_A_BATCH), _chunks(metrics, METRICS_A_BATCH - TEXTS_A_BATCH), fillvalue=()
+    ):
+        client.log_batch(run_id, params=some_params, metrics=some_metrics)
     if record.inputs:
-        client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
+        with data_sets.of(each.sha256 for each in record.inputs):
+            client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
     warnings, failures = _publish(client, run_id, record, folder)
     if record.status == "RUNNING":
         client.update_run(run_id, status=record.status)
     else:
         client.set_terminated(run_id, status=record.status, end_time=record.ended)
-    _set_tags(client, run_id, tags)
-    if not failures:
-        client.set_tag(run_id, SYNCED, record.digest())
+    _set_tags(client, run_id, tags | ({} if failures else {SYNCED: record.digest()}))  # the digest comes last
     return warnings + failures
 
 
@@ -296,14 +323,16 @@ def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes:
     """Set `mlip.latest` to true on the newest run of each stage and name, and to false on older ones."""
     runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
     newest = {_place(run): key for key, run in runs.items()}
+    changed = []
     for key, run in runs.items():
         if run.data.tags.get(WORKSPACE) != workspace or STAGE not in run.data.tags:
             continue
         latest = "true" if newest[_place(run)] == key else "false"
         if run.data.tags.get(LATEST) != latest:
-            client.set_tag(run.info.run_id, LATEST, latest)
+            changed.append((run.info.run_id, LATEST, latest))
             if run.info.run_id not in changes.new:
                 changes.updated.add(run.info.run_id)
+    side_by_side(client.set_tag, changed, calls_at_once(client.tracking_uri))
 
 
 def _place(run: Run) -> tuple[str | None, ...]:

@@ -217,7 +217,7 @@ def test_a_sync_killed_in_its_upload_is_completed_by_the_next(server, held, sync
             released.wait(SECONDS)
         return 0.0
 
-    for number in range(12):
+    for number in range(40):  # more than are made at once
         write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=[("a.txt", "a", True)])
     with slow_proxy(server.uri, seconds) as uri:
         arguments = ["--journals", str(tmp_path / "results"), "--store", uri]
@@ -226,11 +226,11 @@ def test_a_sync_killed_in_its_upload_is_completed_by_the_next(server, held, sync
             assert reached.wait(SECONDS)
             process.kill()
         released.set()
-    assert 2 <= len(held()) < 12
+    assert 2 <= len(held()) < 40
     sync()
     assert in_mlflow(held()) == in_journals(tmp_path / "results")
     assert {tuple(run["artifacts"]) for run in held().values()} == {("files/a.txt", "manifest.json")}
-    assert sync().unchanged == 12
+    assert sync().unchanged == 40
 
 
 def test_a_server_whose_sqlite_is_locked_delays_no_stage_and_loses_nothing(server, held, sync, tmp_path, monkeypatch):
@@ -286,3 +286,28 @@ def test_a_server_that_takes_its_time_for_each_answer_ends_with_everything(
         summary = synchronise(tmp_path / "results", uri, request.node.name, grace_hours=0.0)
     assert (summary.new, summary.warnings, summary.problems) == (1, [], [])
     assert in_mlflow(held()) == in_journals(tmp_path / "results")
+
+
+def test_many_runs_wait_for_a_slow_server_together(server, held, write, tmp_path, metric, request):
+    """Eight calls must be waiting before the first of them is answered."""
+    gathered, count = threading.Barrier(8), Counter()
+
+    def seconds(path):
+        if path.endswith("/runs/create") and not gathered.broken:
+            gathered.wait(SECONDS)
+        count[path.partition("/mlflow/")[2].partition("?")[0] or "artifacts"] += 1
+        return 0.0
+
+    for number in range(16):
+        files = [("a.txt", "a", True), ("b.txt", "b", True)]
+        write(name=f"v{number}", metrics=[metric(step) for step in range(5)], files=files)
+    with slow_proxy(server.uri, seconds) as uri:
+        summary = synchronise(tmp_path / "results", uri, request.node.name, grace_hours=0.0, register=False)
+    assert not gathered.broken
+    assert (summary.new, summary.warnings, summary.problems) == (16, [], [])
+    assert in_mlflow(held()) == in_journals(tmp_path / "results")
+    of_runs = {call.partition("/")[2]: number // 16 for call, number in count.items() if call.startswith("runs/")}
+    # Numbers and settings are one batch, tags and digest another; `get` says where the files go.
+    assert of_runs | {"search": 0} == {
+        "create": 1, "log-batch": 2, "log-inputs": 1, "get": 1, "update": 1, "search": 0}  # fmt: skip
+    assert sum(number for call, number in count.items() if "artifacts" in call) == 16 * 3  # and the manifest
