@@ -133,8 +133,8 @@ def _notes(report: Report, variant: str, measure: Measure) -> tuple[str, ...]:
 
 
 def _short(cell: Cell) -> Cell:
-    """Return a figure with its interval alone; its spread over repetitions stands in its table."""
-    return replace(cell, spread=None, notes=())
+    """Return a figure with its interval alone; its spread and the paired tests stand in the tables."""
+    return replace(cell, spread=None, bold=False, notes=())
 
 
 def not_measured(report: Report) -> list[str]:
