@@ -17,7 +17,9 @@ window.onload = () => {
     const wide = [...page.querySelectorAll("body *")].filter(each =>
       !each.closest(".scroll, pre, .skip") && each.getBoundingClientRect().right > frame.clientWidth + 1);
     const loaded = frame.contentWindow.performance.getEntriesByType("resource").map(each => each.name);
-    return {width: frame.clientWidth, scroll: page.documentElement.scrollWidth,
+    const under = [...page.querySelectorAll(".over")].map(each => frame.contentWindow.getComputedStyle(each));
+    const whole = under.filter(each => each.backgroundSize == "100% 100%" && each.backgroundImage.startsWith("url("));
+    return {over: under.length, whole: whole.length, width: frame.clientWidth, scroll: page.documentElement.scrollWidth,
             wide: wide.slice(0, 5).map(each => each.outerHTML.slice(0, 80)),
             loaded: loaded.filter(name => !name.startsWith("data:")),
             sections: page.querySelectorAll("section").length};
@@ -40,6 +42,7 @@ def test_a_browser_shows_it_at_three_widths(output, tmp_path):
         assert page["scroll"] <= page["width"], page  # less where a bar for scrolling down takes room
         assert page["wide"] == [], page
         assert page["loaded"] == []
+        assert page["whole"] == page["over"] > 10, "a radiograph lies once below each outline and heatmap"
     assert not re.findall(r"CONSOLE.*", said)
 
 
