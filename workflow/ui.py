@@ -17,7 +17,14 @@ from urllib.request import urlopen
 from stages.common.command_line import one_line_errors
 from stages.common.errors import InputError
 
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}  # values set by the user are kept
+QUIET = {  # values set by the user are kept
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # of language models: nothing here asks for one
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "PYTHONWARNINGS": "ignore",
+}
+_UVICORN = "--log-level warning --no-access-log"
 _SECONDS = 60.0  # that a server may take to start
 _EXAMPLES = "Default"  # the experiment that MLflow makes by itself
 
@@ -57,6 +64,10 @@ def server(store: str, port: int, environ: Mapping[str, str]) -> tuple[list[str]
         "127.0.0.1",
         "--port",
         str(port),
+        "--workers",
+        "1",  # for one person; each takes a quarter of a GB
+        "--uvicorn-opts",
+        _UVICORN,
     ]
     return command, QUIET | dict(environ)
 
@@ -82,7 +93,7 @@ def answers(address: str, server: int, seconds: float = _SECONDS) -> bool:
 
 def announce(store: str, address: str, server: int) -> None:
     """Print the addresses of the runs once the server answers; nothing if it has ended."""
-    print(f"starting MLflow on {address} ...", file=sys.stderr, flush=True)
+    print(f"starting MLflow on {address} (Ctrl+C ends it) ...", file=sys.stderr, flush=True)
     lines = [f"{name}: {page}" for name, page in pages(store, address).items()]
     if answers(address, server):
         print("\n".join(lines), flush=True)
