@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from workflow.gpu_requests import gpus_of_gres
+
 _RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
 _NUMBER = r"^        {}=(?:growing\()?(\d+)"
 _GROWING = r"^        {}=growing\(\d+(?:, most=(\d+))?\)"
@@ -64,7 +66,9 @@ def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:
     """Return a request with a profile's resources applied; a number there holds for every attempt."""
     keys = ("mem_mb", "runtime", "gpu", "nodes")
     numbers = {key: int(resources[key]) for key in keys if str(resources.get(key, "")).isdigit()}
-    gpus = -(-numbers.get("gpu", request.gpus) // max(1, numbers.get("nodes", 1)))
+    gpus = gpus_of_gres(resources.get("gres", ""))
+    if gpus is None:
+        gpus = -(-numbers.get("gpu", request.gpus) // max(1, numbers.get("nodes", 1)))
     return replace(
         request,
         threads=request.threads * max(1, gpus) if request.cores_per_gpu else request.threads,

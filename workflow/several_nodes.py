@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.common.errors import InputError
+from workflow.gpu_requests import asked, asked_gpus, gpus_of_gres, whole_number
 
 _EACH_NODE = Path(__file__).with_name("each_node.sh")
 # One port per job: the same on every node, another one for a job that shares its first node, below those of clients.
@@ -24,6 +25,7 @@ class Spread:
 
     nodes: int = 1
     gpus: int = 1  # of all nodes together
+    by_gres: bool = False  # asked for by `gres`, which is per node
 
     @property
     def per_node(self) -> int:
@@ -37,7 +39,7 @@ class Spread:
             return {"nodes": 1}
         # `mpi`: the plugin leaves `srun` to the rule. Tasks are per node, and not per GPU.
         asked = {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0}
-        return asked | ({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus else {})
+        return asked | ({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus and not self.by_gres else {})
 
     @property
     def options(self) -> str:
@@ -76,18 +78,11 @@ def spread_of(rule: str, resources: Mapping[str, Mapping[str, Any]]) -> Spread:
     Raises:
         InputError: nodes or GPUs are not a whole number, or the GPUs cannot be shared evenly.
     """
-    asked = resources.get(rule, {})
-    nodes, gpus = (_whole(rule, name, asked[name]) if name in asked else 1 for name in ("nodes", "gpu"))
+    own = resources.get(rule, {})
+    nodes, gpus = whole_number(rule, "nodes", asked(own, "nodes", 1)), asked_gpus(rule, own, 1)
     if nodes > 1 and gpus % nodes:
         raise InputError(
             f"set-resources: {rule}: gpu={gpus} counts those of all nodes, and {nodes} nodes cannot share them evenly",
             remedy=f"set gpu to {nodes} times the GPUs of a node",
         )
-    return Spread(nodes, gpus)
-
-
-def _whole(rule: str, name: str, value: Any) -> int:
-    text = str(getattr(value, "raw", value))
-    if not text.isdecimal() or (name == "nodes" and not int(text)):
-        raise InputError(f"set-resources: {rule}: {name}={text} is no whole number", remedy="correct the profile")
-    return int(text)
+    return Spread(nodes, gpus, by_gres=gpus_of_gres(asked(own, "gres")) is not None)

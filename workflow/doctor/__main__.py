@@ -26,6 +26,7 @@ from workflow.doctor.slurm import check_slurm
 from workflow.doctor.surroundings import check_programs
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import bytes_to_write
+from workflow.gpu_requests import asked_gpus
 from workflow.images.lock import Image
 from workflow.input_files import check_files
 from workflow.measured import left_out, measured
@@ -101,8 +102,10 @@ def _of_configuration(
 
 def _gpus_of_training(profile: SiteProfile) -> int:
     """Return the number of GPUs that the profile gives to one training."""
-    given = str(profile.resources_of("pretrain").get("gpu", 1))
-    return int(given) if given.isdecimal() and int(given) else 1
+    try:
+        return asked_gpus("pretrain", profile.resources_of("pretrain"), 1) or 1
+    except InputError:  # snakemake refuses it
+        return 1
 
 
 def _described(config: Config) -> str:

@@ -2,6 +2,7 @@
 
 from stages.configuration import Config
 from workflow.doctor.findings import Answer, Finding, ask, present
+from workflow.gpu_requests import asked_model
 from workflow.images.lock import Image
 from workflow.site_profile import SiteProfile
 
@@ -37,14 +38,15 @@ def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds
     return _judged(config, ask(*command, seconds=(seconds or 120) + 30), profile.on_slurm)
 
 
+_PASSED = {"slurm_account": "--account", "slurm_partition": "--partition", "constraint": "--constraint", "qos": "--qos"}
+
+
 def allotment(profile: SiteProfile, seconds: float) -> list[str]:
     """Return the srun command with the profile's requests for pre-training; it gives up after `seconds`."""
     resources = profile.resources_of("pretrain")
-    gpu = ":".join(["gpu", *([str(resources["gpu_model"])] if "gpu_model" in resources else []), "1"])
+    gpu = ":".join(filter(None, ["gpu", asked_model(resources), "1"]))
     options = [f"--gres={gpu}", "--ntasks=1", "--mem=8000", "--time=5", f"--immediate={max(1, round(seconds))}"]
-    for key, option in (("slurm_account", "--account"), ("slurm_partition", "--partition")):
-        if resources.get(key):
-            options.append(f"{option}={resources[key]}")
+    options += [f"{option}={resources[key]}" for key, option in _PASSED.items() if resources.get(key)]
     return ["srun", "--quiet", *options]
 
 

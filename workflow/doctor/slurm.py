@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from workflow.doctor.findings import Finding, ask, present
+from workflow.gpu_requests import asked_model
 from workflow.rule_requests import Request, with_profile
 from workflow.site_profile import UNSET, SiteProfile
 
@@ -161,9 +162,9 @@ def check_gpu_models(
     """Return a finding for each GPU model that a rule requests and that Snakemake or its partitions would refuse."""
     rules: dict[tuple[str, tuple[str | None, ...]], str] = {}
     for rule, request in requests.items():
-        model = profile.resources_of(rule).get("gpu_model")
+        model = asked_model(profile.resources_of(rule))
         if model is not None and not request.local:
-            rules.setdefault((str(model), tuple(_partitions_of(rule, profile, known))), rule)
+            rules.setdefault((model, tuple(_partitions_of(rule, profile, known))), rule)
     return [_check_model(profile, model, [known[name] for name in names if name is not None and name in known], rule)
             for (model, names), rule in rules.items()]  # fmt: skip
 

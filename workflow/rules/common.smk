@@ -23,6 +23,7 @@ from stages.common.training.served_states import remove_served
 from stages.common.yaml_files import read_mapping
 from stages.config import check
 from stages.contracts import JOBS, STAGES, job_of
+from workflow.gpu_requests import asked_gpus
 from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
@@ -30,7 +31,7 @@ from workflow.installed import environment_digest
 from workflow.invocation import last_words, print_warnings, refuse_left_jobs, sync_command, tracking_environment
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.measured import all_left_out
-from workflow.rule_requests import MOST, grown
+from workflow.rule_requests import MOST, grown, rule_requests
 from workflow.site_profile import (
     assignments_of,
     check_account,
@@ -69,6 +70,9 @@ try:
         # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
     check_account(workflow.resource_settings.default_resources)
+    for name, request in rule_requests(REPOSITORY / "workflow" / "rules").items():
+        if name in workflow.resource_settings.overwrite_resources:
+            asked_gpus(name, workflow.resource_settings.overwrite_resources[name], request.gpus)
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
         Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # a missing folder cannot be bound
