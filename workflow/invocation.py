@@ -82,12 +82,16 @@ def last_words(config: Config, report: Path) -> str:
     workspace = "" if config.workspace == "runs/demo" else f" WORKSPACE={shlex.quote(config.workspace)}"
     pages = "at MLFLOW_TRACKING_URI" if os.environ.get("MLFLOW_TRACKING_URI") else f"make ui{workspace}"
     model = Path(config.workspace, "results", "select_checkpoint", described, "checkpoint")
-    prompts = config.settings("zero_shot_classification", config.evaluate_on[0]).prompts if config.evaluate_on else None
+    prompts = "FILE"
+    if config.evaluate_on:
+        prompts = str(config.settings("zero_shot_classification", config.evaluate_on[0]).prompts or "FILE")
+        if len(findings := config.settings("label_images", config.evaluate_on[0]).by_finding) > 1:
+            prompts += f" --finding {next(iter(findings))}"
     return "\n".join([
         "", figures,
         f"The report: {report.resolve()}",
         f"The runs in MLflow: {pages}",
-        f"The model: mlip predict IMAGE.dcm --prompts {prompts or 'FILE'} --checkpoint {model}",
+        f"The model: mlip predict IMAGE.dcm --prompts {prompts} --checkpoint {model}",
     ])  # fmt: skip
 
 

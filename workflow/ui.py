@@ -24,7 +24,6 @@ QUIET = {  # values set by the user are kept
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "PYTHONWARNINGS": "ignore",
 }
-_UVICORN = "--log-level warning --no-access-log"
 _SECONDS = 60.0  # that a server may take to start
 _EXAMPLES = "Default"  # the experiment that MLflow makes by itself
 
@@ -67,7 +66,7 @@ def server(store: str, port: int, environ: Mapping[str, str]) -> tuple[list[str]
         "--workers",
         "1",  # for one person; each takes a quarter of a GB
         "--uvicorn-opts",
-        _UVICORN,
+        "--log-level warning --no-access-log",
     ]
     return command, QUIET | dict(environ)
 

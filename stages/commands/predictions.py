@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..api.models import Answer
 
 COLUMNS = ("image", "class", "probability", "cosine", "error")
+_START = 256  # bytes of a file that tell what it is
 FORMS = (".csv", ".json", ".parquet")
 
 
@@ -29,10 +30,10 @@ def files_of(named: Sequence[Path], output: Path | None = None) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = sorted(each for each in _below(path) if output is None or each.resolve() != output.resolve())
+        inside = sorted(each for each in _below(path) if output is None or _real(each) != _real(output))
         images = [each for each in inside if _is_image(each)]
-        others = [each for each in inside if each not in set(images)]
-        first = f" (first: {others[0]})" if others else ""
+        others = sorted(set(inside) - set(images))
+        first = f" (first: {str(others[0])!r})" if others else ""
         if not images:
             what = f"none of {counted(len(others), 'file')} is an image{first}" if others else "no file in it"
             raise InputError(f"{path}: {what}", "name a folder of DICOM, JPEG or PNG files")
@@ -43,20 +44,26 @@ def files_of(named: Sequence[Path], output: Path | None = None) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    """Return whether a file has the ending of an image, or, as DICOM files often have no ending, their mark.
+    """Return whether a file has the ending of an image, or begins as one, whatever its name.
 
     True for one that cannot be opened, too, so that its row says so.
     """
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    from ..common.radiographs.parsing import is_dicom  # here, because they take time and --help does not need them
+    from ..common.radiographs.readers import is_raster
+
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         return True
-    if suffix and not suffix[1:].isdigit():  # the last number of a UID looks like an ending
-        return False
     try:
         with path.open("rb") as handle:
-            return handle.read(132)[128:] == b"DICM"
+            start = handle.read(_START)
     except OSError:
         return True
+    return is_raster(start) or is_dicom(start)
+
+
+def _real(path: Path) -> str:
+    """Return where a path leads; `Path.resolve` raises where links lead in a circle."""
+    return os.path.realpath(path)
 
 
 def _below(top: Path) -> Iterator[Path]:
@@ -68,8 +75,8 @@ def _below(top: Path) -> Iterator[Path]:
     seen = set()
     for folder, folders, files in os.walk(top, onerror=refuse, followlinks=True):
         place = Path(folder)
-        seen.add(place.resolve())
-        folders[:] = [each for each in folders if not each.startswith(".") and (place / each).resolve() not in seen]
+        seen.add(_real(place))
+        folders[:] = [each for each in folders if not each.startswith(".") and _real(place / each) not in seen]
         paths = (place / each for each in files if not each.startswith("."))
         yield from (each for each in paths if each.is_file() or (each.is_symlink() and not each.exists()))
 

@@ -65,6 +65,8 @@ OUTCOMES: tuple[OutcomeName, ...] = get_args(OutcomeName)  # the confusion matri
 
 # Positives, and negatives, that one of several findings needs in test: of fewer, a bootstrap interval says nothing.
 FEWEST = 5
+# Patients in a test part: of fewer, one more or less decides, and the percentiles of a bootstrap are too narrow.
+FEWEST_PATIENTS = 20
 
 
 def check_metrics(metrics: Collection[str]) -> None:

@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 
+from ..common.records import FEWEST_PATIENTS
 from ..common.wording import counted
 from ..pretrain.contract import RECOVERED
 from .inputs import Inputs
 from .provenance import Provenance
-from .tables.comparisons import FEWEST
 
 
 def cautions_of(read: Inputs, provenance: Provenance) -> list[str]:
     """Return a line for each leak, each alarm in the journal of a training, and each small test part."""
     tests = {f"labels of {card.dataset}": card.splits["test"].patients for card in read.cards}
-    if read.retrieval:
-        tests[f"pairs of {read.pairs.audit.dataset}"] = read.pairs.audit.splits["test"].patients
+    pairs, patients = read.pairs.audit.dataset, read.pairs.audit.splits["test"].patients
+    if read.retrieval and tests.get(f"labels of {pairs}") != patients:  # else the same patients, and said once
+        tests[f"pairs of {pairs}"] = patients
     leaks = [
         f"{', '.join(each.datasets)}: {counted(each.images, 'image')} in {counted(each.groups, 'group')} of copies; "
         "pre-training saw images of an evaluation"
@@ -32,8 +33,8 @@ def cautions(tags: Mapping[str, Mapping[str, str]], patients: Mapping[str, int |
         if key.startswith("alarm_") and not text.startswith(RECOVERED)
     ]
     return alarms + [
-        f"{what}: {number} patients in the test part, fewer than {FEWEST}: its figures say little; enlarge it "
+        f"{what}: {number} patients in the test part, fewer than {FEWEST_PATIENTS}: its figures say little; enlarge it "
         "in `patient_split` or the data set's split"
         for what, number in patients.items()
-        if number is not None and number < FEWEST
+        if number is not None and number < FEWEST_PATIENTS
     ]

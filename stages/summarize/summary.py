@@ -35,13 +35,13 @@ def summarize(job: SummarizeJob) -> None:
         comparisons = Comparisons(settings.comparison_draws, settings.seed)
         study = study_of(read, provenance, settings.study_axis)
         tables = paper_tables(read, comparisons, quotations, provenance.synthetic, study)
-        key_figures = headlines(read, comparisons)
-        report = Report(settings, read, ledger, provenance, tables, key_figures, quotations, run.record["digests"])
+        figures = headlines(read, comparisons)
+        report = Report(settings, read, ledger, provenance, tables, figures, quotations, run.record["digests"])
         page = render(job.template, report)  # before anything is written, since a template may be wrong
         write_flat_rows(job.tables, read, ledger, provenance)
         write_paper_tables(job.tables, tables, comparisons)
         write_text(job.tables / "checklist.md", checklist_markdown(report.checklists))
-        write_text(job.tables / HEADLINE, headline(settings.title, read, key_figures, provenance.synthetic))
+        write_text(job.tables / HEADLINE, headline(settings.title, read, figures, provenance.synthetic))
         write_text(job.report, page)
         run.log_metrics(
             {f"{one.dataset}/{one.replicate.name}/auc": one.result.metrics["auc"].value for one in read.zero_shot}

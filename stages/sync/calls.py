@@ -41,10 +41,11 @@ class FirstAlone:
     def __init__(self) -> None:
         self._locks: defaultdict[str, Lock] = defaultdict(Lock)
         self._made: set[str] = set()
+        self._failure: BaseException | None = None
 
     @contextmanager
     def of(self, names: Iterable[str]) -> Iterator[None]:
-        """Wait for the calls under way that are the first to name any of these."""
+        """Wait for the calls under way that are the first to name any of these. Raises what another call raised."""
         new = []
         with ExitStack() as held:
             for name in sorted(set(names) - self._made):  # in one order, so that no two calls wait for each other
@@ -53,5 +54,11 @@ class FirstAlone:
                     if name not in self._made:  # meanwhile
                         new.append(name)
                         held.push(waiting.pop_all())
-            yield
+            if self._failure is not None:  # what waited for it would fail, too, one after the other
+                raise self._failure
+            try:
+                yield
+            except BaseException as error:
+                self._failure = error
+                raise
             self._made.update(new)

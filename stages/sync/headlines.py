@@ -16,9 +16,8 @@ from .run_records import RunRecord
 Figures = dict[str, float]
 
 _DIGITS = 4  # of a figure in a narrow column; the stage's own run has them all
-_SEGMENTATION = (
-    "test/dice_of_positives"  # has no figure without labels: a group shows that of its job with the most labels
-)
+# A group shows the figure of its job with the most labels.
+_SEGMENTATION = "test/dice_of_positives"
 
 
 def last_values(record: RunRecord) -> Figures:

@@ -1,7 +1,7 @@
 """Synchronisation of an MLflow store with the journals: add what is missing, leave alone what agrees."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import zip_longest
@@ -149,7 +149,7 @@ def import_runs(
             changes.new.add(run.info.run_id)
         changes.ids[record.key] = run.info.run_id
         tags = _tags(record, workspace, changes.ids)
-        if record.stage:
+        if record.stage:  # `_mark_latest` would need a call for each
             tags[LATEST] = str(newest[record.stage, record.name] == record.key).lower()
         if run.info.run_id not in changes.new:
             if run.info.lifecycle_stage != "active" or _agrees(run, record, tags):
@@ -162,8 +162,9 @@ def import_runs(
             changes.warnings += warnings
     changes.total = len(present) + len(changes.new)
     remove_empty_groups(client, present, {record.key for record, _ in records}, workspace)
-    _close_lost_runs(client, experiment, {record.key for record, _ in records}, workspace, now, grace, changes)
-    _mark_latest(client, experiment, workspace, changes)
+    active = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
+    _close_lost_runs(client, active, {record.key for record, _ in records}, workspace, now, grace, changes)
+    _mark_latest(client, active, workspace, changes)
     return changes
 
 
@@ -295,7 +296,7 @@ def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path)
 
 def _close_lost_runs(
     client: MlflowClient,
-    experiment: str,
+    runs: Mapping[str, Run],
     journals: set[str],
     workspace: str,
     now: int,
@@ -303,8 +304,7 @@ def _close_lost_runs(
     changes: Changes,
 ) -> None:
     """End the runs of this workspace whose journal is gone: replaced by a newer run of the same name, or deleted."""
-    runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
-    newest = {_place(run): key for key, run in runs.items()}
+    newest = _newest(runs)
     for key, run in runs.items():
         owner = run.data.tags.get(WORKSPACE, run.data.tags.get("workspace"))
         if run.info.status != "RUNNING" or key in journals or owner not in (workspace, None):
@@ -319,10 +319,9 @@ def _close_lost_runs(
             changes.updated.add(run.info.run_id)
 
 
-def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes: Changes) -> None:
+def _mark_latest(client: MlflowClient, runs: Mapping[str, Run], workspace: str, changes: Changes) -> None:
     """Set `mlip.latest` to true on the newest run of each stage and name, and to false on older ones."""
-    runs = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
-    newest = {_place(run): key for key, run in runs.items()}
+    newest = _newest(runs)
     changed = []
     for key, run in runs.items():
         if run.data.tags.get(WORKSPACE) != workspace or STAGE not in run.data.tags:
@@ -333,6 +332,11 @@ def _mark_latest(client: MlflowClient, experiment: str, workspace: str, changes:
             if run.info.run_id not in changes.new:
                 changes.updated.add(run.info.run_id)
     side_by_side(client.set_tag, changed, calls_at_once(client.tracking_uri))
+
+
+def _newest(runs: Mapping[str, Run]) -> dict[tuple[str | None, ...], str]:
+    """Return the key of the newest run of each place; `runs` are oldest first."""
+    return {_place(run): key for key, run in runs.items()}
 
 
 def _place(run: Run) -> tuple[str | None, ...]:

@@ -21,10 +21,11 @@ from workflow.doctor.folders import check_disk, check_quota, check_scratch, chec
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_datasets, check_weights
-from workflow.doctor.labels import check_labels, check_training_studies
+from workflow.doctor.labels import check_labels
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.surroundings import check_programs
 from workflow.doctor.tracking_server import check_tracking
+from workflow.doctor.training_studies import check_training_studies
 from workflow.estimate.whole_run import bytes_to_write
 from workflow.gpu_requests import asked_gpus
 from workflow.images.lock import Image

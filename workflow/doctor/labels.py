@@ -1,10 +1,10 @@
-"""Checks of labels and training studies: what stages would refuse hours later, counted from the data sets' own tables.
+"""Checks of labels: what stages would refuse hours later, counted from the data sets' own tables.
 
 Tables are read, joined and split by the stages' own code. A table is not read where it is too large to be quick, or
 where this environment has only what `snakemake` needs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,24 +12,20 @@ from typing import Any
 import polars as pl
 
 from stages.audit_splits.contract import AuditSplitsSettings
-from stages.common.data.patient_split import split_of
 from stages.common.data.prompts import read_prompts
 from stages.common.errors import InputError
 from stages.common.files.archives import is_file, size_of
 from stages.common.files.rooted_files import RootedFileError, check_folders, find_under
-from stages.common.records import FEWEST
+from stages.common.records import FEWEST, FEWEST_PATIENTS
 from stages.configuration import Config
 from stages.contracts import EVALUATIONS, needs_of
 from stages.label_images.contract import LabelImagesSettings
-from stages.pair_images_reports.contract import PairImagesReportsSettings
-from stages.pretrain.contract import PretrainSettings
 from workflow.doctor.findings import Finding, Status
 from workflow.doctor.indexes import Indexes
 from workflow.input_files import CHECKOUT
 
 LARGEST = 200_000_000  # bytes of all tables of a data set: seconds
 _PARTS = ("train", "validation", "test")
-_MOST_LEFT = 0.1  # of the training studies, that an epoch of whole batches may leave out
 
 
 def check_labels(config: Config, indexes: Indexes) -> list[Finding]:
@@ -70,9 +66,22 @@ def check_labels_of(config: Config, name: str, indexes: Indexes) -> Finding:
             "ok", subject, f"{len({row['image_id'] for row in rows}):,} labelled images, all for the test part"
         )
     asked_for = [stage for stage in EVALUATIONS if "outlines" in needs_of(stage) and name in config.measured_on(stage)]
-    return _without_outlines(subject, name, rows, asked_for) or _counted(
-        subject, name, settings, rows, "" if converted else "at most "
+    return _without_outlines(subject, name, rows, asked_for) or _of_few_patients(
+        name, settings, rows, _counted(subject, name, settings, rows, "" if converted else "at most ")
     )
+
+
+def _of_few_patients(
+    name: str, settings: LabelImagesSettings, rows: Sequence[Mapping[str, Any]], found: Finding
+) -> Finding:
+    """Return the finding, or a warning where all else is well and the test part has few patients."""
+    patients = {row["patient_id"] or row["image_id"] for row in rows if row["split"] == "test"}
+    if found.status != "ok" or len(patients) >= FEWEST_PATIENTS:
+        return found
+    remedy = (
+        f"{len(patients)} patients in test, fewer than {FEWEST_PATIENTS}: its figures will say little; enlarge it in "
+    )
+    return Finding("warning", found.subject, found.what, f"{remedy}`{_key(settings, name)}`")
 
 
 def _shared_patients(config: Config, name: str, rows: Sequence[Mapping[str, Any]]) -> Finding | None:
@@ -279,69 +288,17 @@ def _counted_by_finding(
     if len(few) == len(said):
         remedy = f"no finding has {FEWEST} positives and negatives in test and one in the other parts: enlarge them in "
         return Finding("error", subject, what, f"{remedy}`{_key(settings, name)}`")
+    remedies = []
     if few:
-        remedy = (
+        remedies.append(
             f"nothing will be said on {', '.join(few)}: {FEWEST} positives and negatives are needed in test, one in "
+            f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
         )
-        remedy += f"train and validation; enlarge the parts in `{_key(settings, name)}`, or remove the findings"
-        return Finding("warning", subject, what, remedy)
     if scarce:
-        remedy = f"{', '.join(scarce)}: fewer than {FEWEST} positives or negatives in train or validation, so that "
-        remedy += f"thresholds and few-shot figures say little; enlarge the parts in `{_key(settings, name)}`"
-        return Finding("warning", subject, what, remedy)
+        remedies.append(
+            f"{', '.join(scarce)}: fewer than {FEWEST} positives or negatives in train or validation, so that "
+            f"thresholds and few-shot figures say little; enlarge the parts in `{_key(settings, name)}`"
+        )
+    if remedies:
+        return Finding("warning", subject, what, "; ".join(remedies))
     return Finding("ok", subject, what)
-
-
-def check_training_studies(config: Config, indexes: Indexes, gpus: int = 1) -> Iterator[Finding]:
-    """Yield findings on the batch sizes of the variants: against the training studies, and the GPUs that share one."""
-    subject = "batch size"
-    variants = {name: config.settings(PretrainSettings, variant=name) for name in config.compare}
-    steps = {name: each.optimisation for name, each in variants.items()}
-    sizes = {name: each.batch_size * each.accumulate for name, each in steps.items() if each.epochs}
-    for name in sizes:
-        if (size := steps[name].batch_size) % gpus:
-            what = f"optimisation.batch_size {size} of {name} is not divisible by the {gpus} GPUs of a training"
-            yield Finding("error", subject, what, f"set it to a multiple of {gpus}, or change the number of GPUs")
-    if not sizes or config.is_phantom(config.pretrain_on):
-        return
-    try:
-        studies, is_counted = _training_studies(config, indexes)
-    except InputError:
-        return  # reported with the data set
-    largest = max(sizes, key=lambda name: sizes[name] / variants[name].data_share)
-    share = variants[largest].data_share
-    studies = round(studies * share)
-    most = "about " if share < 1 else "" if is_counted else "at most "  # a share is of patients, drawn by chance
-    about = f"{most}{studies:,} training studies of {config.pretrain_on}"
-    about += f" (data_share {share:g})" if share < 1 else ""
-    if sizes[largest] > studies:
-        times = f" x accumulate {steps[largest].accumulate}" if steps[largest].accumulate > 1 else ""
-        what = f"optimisation.batch_size {steps[largest].batch_size}{times} of {largest} exceeds {about}"
-        status: Status = "error" if share == 1 else "warning"
-        yield Finding(status, subject, what, "set its optimisation.batch_size to at most that number")
-    elif (left := studies % sizes[largest]) > _MOST_LEFT * studies:
-        what = f"{sizes[largest]}, of {about}: each epoch has {studies // sizes[largest]} steps and leaves out {left}"
-        yield Finding("warning", subject, what, _fewer_left(studies, sizes[largest], steps[largest].accumulate, gpus))
-    else:
-        yield Finding("ok", subject, f"{sizes[largest]}, of {about}")
-
-
-def _fewer_left(studies: int, most: int, accumulate: int, gpus: int) -> str:
-    """Return the remedy: the batch size up to the present one, but not below half of it, that leaves out fewest."""
-    part = accumulate * gpus
-    best = min(range(most - most % part, most // 2, -part), key=lambda size: (studies % size, -size), default=most)
-    if best == most or studies % best >= studies % most:
-        return "use a smaller optimisation.batch_size, if that many studies matter"
-    return f"optimisation.batch_size {best // accumulate} would leave out {studies % best}"
-
-
-def _training_studies(config: Config, indexes: Indexes) -> tuple[int, bool]:
-    """Return the number of training studies, and whether a run has counted them; else it is the most there can be."""
-    name = config.pretrain_on
-    if (counted := indexes.training_studies(name)) is not None:
-        return counted, True
-    split, index = config.settings(PairImagesReportsSettings, name).patient_split, indexes.of(name)
-    images = index.files.filter(~pl.col("image_id").is_in(list(indexes.unusable(name)[0])))
-    reports = index.reports.join(images, on="study_id", how="semi").select("patient_id", "distributed_split")
-    unit_of = indexes.unit_of(name)
-    return [split_of(unit_of(patient), split, given) for patient, given in reports.iter_rows()].count("train"), False

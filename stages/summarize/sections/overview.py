@@ -1,8 +1,9 @@
 """The first screen: what was trained on what, key figures beside their rivals, what is not measured, warnings.
 
-The figures are those of Table 4, which also stand on the terminal when a run ends; nothing is computed twice.
+The figures are those of Table 4, which also stand on the terminal when a run ends.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,33 +20,32 @@ from .report import Names, Report
 
 MOST = 2  # figures of a task that the first screen shows; Table 4 has all
 AXIS = Axis(0.0, 1.0)
-SECTIONS: dict[Task, str] = {  # of a key figure's task: the anchor of its section on the page
-    "zero_shot": "zero-shot",
-    "few_shot": "few-shot",
-    "segmentation": "segmentation",
-    "pointing": "pointing",
-    "retrieval": "retrieval",
-}
+TASKS: tuple[Task, ...] = ("zero_shot", "few_shot", "segmentation", "pointing", "retrieval")
 
 
 @dataclass(frozen=True)
 class KeyFigure:
     """A figure of the described variant beside what it must beat."""
 
-    task: str  # as Table 4 heads it
-    section: str  # the anchor of its table's section
+    task: Task
+    measure: str  # as Table 4 heads it
     dataset: str
     figure: Cell
     rival: str  # in words
     level: Cell  # the rival's figure, on the same images
     notes: tuple[str, ...] = ()  # must stand beside the figure
 
+    @property
+    def anchor(self) -> str:
+        """Return the anchor of its table's section on the page."""
+        return self.task.replace("_", "-")
+
 
 def overview_names(report: Report) -> Names:
     """Return the names for the overview."""
     described = report.inputs.described
-    every = key_figures(report, described)
-    figures = first_of_each_task(every)
+    by_task = key_figures(report, described).values()
+    figures = [each for own in by_task for each in first_of_each_dataset(own)[:MOST]]
     return {
         "described": report.labels[described],
         "trained": trained_on(report, described),
@@ -54,7 +54,7 @@ def overview_names(report: Report) -> Names:
         "figures": figures,
         "axis": AXIS,
         "style": report.styles[described],
-        "more": len(every) > len(figures),
+        "more": any(len(own) > MOST for own in by_task),
         "not_measured": not_measured(report),
         "warnings": cautions_of(report.inputs, report.provenance),
         "phantom_seed": _phantom_seed(report),
@@ -88,39 +88,46 @@ def _evaluated(report: Report, dataset: str) -> str:
     )
 
 
-def key_figures(report: Report, variant: str) -> list[KeyFigure]:
+def key_figures(report: Report, variant: str) -> dict[Task, list[KeyFigure]]:
     """Return the figures of Table 4 beside their rivals, by task."""
-    found: dict[Task, list[KeyFigure]] = {task: [] for task in SECTIONS}
+    found: dict[Task, list[KeyFigure]] = {task: [] for task in TASKS}
     for ablation in report.headlines:
         for measure in ablation.measures:
             if (figure := measure.figures.get(variant)) is not None and figure.value is not None:
                 rival, level = _rival(report, variant, measure)
                 found[measure.task].append(KeyFigure(
-                    measure.header[0].upper() + measure.header[1:], SECTIONS[measure.task], ablation.dataset,
-                    _short(figure), rival, _short(level), _notes(report, variant, measure),
+                    measure.task, measure.header[0].upper() + measure.header[1:], ablation.dataset, _short(figure),
+                    rival, _short(level), _notes(report, variant, measure),
                 ))  # fmt: skip
-    return [each for figures in found.values() for each in figures]
+    return found
 
 
-def first_of_each_task(figures: Sequence[KeyFigure]) -> list[KeyFigure]:
-    """Return the first figures of each task, for which one screen has room."""
-    by_task = [[each for each in figures if each.section == section] for section in SECTIONS.values()]
-    return [each for own in by_task for each in own[:MOST]]
+def first_of_each_dataset(figures: Sequence[KeyFigure]) -> list[KeyFigure]:
+    """Return the figures, the first of each data set before its second."""
+    seen = Counter[str]()
+    ranks = []
+    for each in figures:
+        ranks.append(seen[each.dataset])
+        seen[each.dataset] += 1
+    return [each for _, each in sorted(zip(ranks, figures, strict=True), key=lambda pair: pair[0])]
 
 
 def _rival(report: Report, variant: str, measure: Measure) -> tuple[str, Cell]:
-    """Return what a figure must beat: what is no heatmap, a random order, an untrained encoder, or guessing."""
+    """Return the best of what a figure must beat: what is no heatmap, or an untrained encoder and guessing."""
     tree, column = report.inputs.tree, measure.column
     others = {row.label: row.cells[column] for row in _rows(report, measure) if not row.key and column in row.cells}
     if measure.task == "pointing":
         rivals = {words(pointer): others[label] for pointer in RIVALS if (label := POINTERS[pointer]) in others}
-        return max(rivals.items(), key=lambda rival: rival[1].value or 0.0, default=("no rival", NOTHING))
-    if measure.task == "retrieval":
-        return "chance", replace(others[CHANCE], form=decimal)
-    for other in tree.variants:
-        if other in measure.figures and other not in (variant, *tree.image_only) and not report.inputs.trained(other):
-            return report.labels[other], measure.figures[other]
-    return ("predicting nothing", Cell(0.0)) if measure.task == "segmentation" else ("chance", Cell(0.5))
+    else:
+        rivals = {report.labels[each]: figure for each, figure in measure.figures.items()
+                  if each not in (variant, *tree.image_only) and not report.inputs.trained(each)}  # fmt: skip
+        if measure.task == "retrieval":
+            rivals["chance"] = replace(others[CHANCE], form=decimal)
+        elif measure.task == "segmentation":
+            rivals["predicting nothing"] = Cell(0.0)
+        else:
+            rivals["chance"] = Cell(0.5)
+    return max(rivals.items(), key=lambda rival: rival[1].value or 0.0, default=("no rival", NOTHING))
 
 
 def _rows(report: Report, measure: Measure) -> list[Row]:
@@ -128,13 +135,15 @@ def _rows(report: Report, measure: Measure) -> list[Row]:
 
 
 def _notes(report: Report, variant: str, measure: Measure) -> tuple[str, ...]:
-    """Return the notes on a variant's rows of the table that the figure comes from."""
-    return tuple(dict.fromkeys(note for row in _rows(report, measure) if row.key == variant for note in row.notes))
+    """Return the notes on a variant's rows, and on its cells of the column, where the figure comes from."""
+    own = [row for row in _rows(report, measure) if row.key == variant]
+    notes = (note for row in own for note in (*row.notes, *row.cells.get(measure.column, NOTHING).notes))
+    return tuple(dict.fromkeys(notes))
 
 
 def _short(cell: Cell) -> Cell:
     """Return a figure with its interval alone; its spread and the paired tests stand in the tables."""
-    return replace(cell, spread=None, bold=False, notes=())
+    return replace(cell, spread=None, bold=False)
 
 
 def not_measured(report: Report) -> list[str]:
@@ -148,6 +157,8 @@ def not_measured(report: Report) -> list[str]:
         found += ["classification, segmentation and grounding (no labelled data set)"]
     if tree.image_only:
         found += [f"zero-shot, grounding and retrieval of {', '.join(tree.image_only)} (no text)"]
+    found += [f"{measure.header} on {ablation.dataset} ({measure.absent[described]})" for ablation in report.headlines
+              for measure in ablation.measures if (described := report.inputs.described) in measure.absent]  # fmt: skip
     skipped = {each.result.skipped for each in report.inputs.retrieval if each.result.figures is None}
     return found + [f"retrieval ({why})" for why in skipped if why]
 

@@ -37,10 +37,10 @@ ONE_TRAINING = "Variants of one training: what another seed would give is not in
 
 @dataclass(frozen=True)
 class Measure:
-    """One task of the ablation; `key` names it in files, `table` and `column` are where its figures come from.
+    """One task of the ablation; `key` names it in files.
 
-    `figures` are by variant, `differences` are those of every other variant from the first; `absent` says why a job has
-    none.
+    `table` and `column` are the names under which its figures were compared. `figures` are by variant, `differences`
+    those of every other variant from the first; `absent` says why a job has none.
     """
 
     task: Task
@@ -67,13 +67,8 @@ def compared_with(tree: ResultsTree) -> str:
     return (*tree.with_text, *tree.variants)[0]
 
 
-def ablations(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
-    """Return one ablation per data set, retrieval with that of the pre-training; none for a single variant."""
-    return headlines(inputs, comparisons) if len(inputs.tree.variants) > 1 else []
-
-
 def headlines(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
-    """Return the figures of an ablation of every data set, of a single variant, too."""
+    """Return the key figures of every data set, retrieval with that of the pre-training."""
     first = compared_with(inputs.tree)
     datasets = dict.fromkeys((*inputs.tree.evaluate_on, inputs.tree.pretrain_on))
     found = [Ablation(each, first, tuple(_measures(inputs, each, first, comparisons))) for each in datasets]
@@ -81,8 +76,10 @@ def headlines(inputs: Inputs, comparisons: Comparisons) -> list[Ablation]:
 
 
 def ablation_tables(inputs: Inputs, comparisons: Comparisons) -> list[Table]:
-    """Return Table 4 of every data set."""
-    return [_table(inputs, comparisons, each) for each in ablations(inputs, comparisons)]
+    """Return Table 4 of every data set; none for a single variant, which differs from none."""
+    if len(inputs.tree.variants) == 1:
+        return []
+    return [_table(inputs, comparisons, each) for each in headlines(inputs, comparisons)]
 
 
 def _table(inputs: Inputs, comparisons: Comparisons, ablation: Ablation) -> Table:

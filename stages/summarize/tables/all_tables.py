@@ -49,14 +49,14 @@ def write_paper_tables(folder: Path, tables: Sequence[Table], comparisons: Compa
     return [*paths, comparisons.write(folder / "comparisons.csv")]
 
 
-def headline(title: str, inputs: Inputs, ablations: Sequence[Ablation], synthetic: Collection[str]) -> str:
+def headline(title: str, inputs: Inputs, headlines: Sequence[Ablation], synthetic: Collection[str]) -> str:
     """Return the figures of Table 4 with the variants side by side: one screen, printed when a run ends.
 
     The last word is the name of the described training, whose model the last words of a run offer.
     """
     variants = inputs.tree.variants
     rows = [["test part of", "measure", *(TEXT.escape(variant_label(inputs, each)) for each in variants)]]
-    for each in ablations:
+    for each in headlines:
         for measure in each.measures:
             figure = Column(measure.key, measure.header)
             cells = [TEXT.cell(measure.figures.get(variant, NOTHING), figure) for variant in variants]

@@ -18,13 +18,12 @@ from jaxtyping import Float
 from ...common.errors import InputError
 from ...common.files.atomic_files import write_text
 from ...common.metrics.ranking import Metric, draw_weights, estimate_of, values_of_draws
-from ...common.records import Estimate
+from ...common.records import FEWEST_PATIENTS, Estimate
 from ..inputs import Inputs
 from .image_values import Repeated
 from .seeds import seed_weights, seeds_too_few, too_few_seeds
 
 LEVEL = 0.05  # of all comparisons of one column together
-FEWEST = 20  # resampled patients: of fewer, one more or less decides, and the percentiles of a bootstrap are too narrow
 _COLUMNS = ("table", "measure", "first", "second", "difference", "low", "high", "p", "p_holm")
 
 
@@ -59,7 +58,7 @@ class Comparison:
     @property
     def decided(self) -> bool:
         """Return whether the difference is significant at LEVEL, on enough patients for such a word."""
-        return self.units >= FEWEST and self.adjusted < LEVEL
+        return self.units >= FEWEST_PATIENTS and self.adjusted < LEVEL
 
 
 def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
@@ -174,9 +173,9 @@ class Comparisons:
         """Return why no figure of what was compared in `tables` is bold; empty where some may be."""
         units = [each.units for (table, _), found in self.found.items() for each in found if table in tables]
         few = (
-            f"No bold: {max(units)} are resampled, and fewer than {FEWEST} cannot tell variants apart; the p of each "
-            "pair in comparisons.csv is about these alone."
-            if units and max(units) < FEWEST
+            f"No bold: {max(units)} patients or images are resampled, and fewer than {FEWEST_PATIENTS} cannot tell "
+            "variants apart; the p of each pair in comparisons.csv is about these alone."
+            if units and max(units) < FEWEST_PATIENTS
             else None
         )
         return [why for why in (few, seeds_too_few(inputs, variants)) if why is not None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ..inputs import Inputs
 from ..naming import variant_label
 from ..provenance import Provenance
-from .ablation import Ablation, ablations, one_training
+from .ablation import Ablation, headlines, one_training
 from .comparisons import Comparisons
 from .seeds import seeds_note
 from .table import Block, Cell, Column, Row, Table
@@ -41,7 +41,7 @@ def number(value: str) -> float | None:
 
 def study_tables(inputs: Inputs, comparisons: Comparisons, study: Study) -> list[Table]:
     """Return a table per data set: a row per variant, those without a number last."""
-    return [_table(inputs, each, study) for each in ablations(inputs, comparisons)]
+    return [_table(inputs, each, study) for each in headlines(inputs, comparisons)]
 
 
 def _table(inputs: Inputs, ablation: Ablation, study: Study) -> Table:

@@ -127,10 +127,19 @@ def test_no_file_is_left_out_in_silence_but_the_table_of_an_earlier_call(tmp_pat
     found = [path.name for path in files_of([patients], patients / "out.csv")]
     assert found == ["1.2.840.7", "DICOMDIR2", "a.dcm", "gone.dcm", "b.dcm"]
     assert capsys.readouterr().err == ""
+    (patients / "IM1").write_bytes(b"\x08\x00\x05\x00" + bytes(40))  # a data set without preamble
+    (patients / "IM2.ima").write_bytes(bytes(128) + b"DICM")
+    (patients / "pic").write_bytes(b"\xff\xd8\xff\xe0" + bytes(40))
+    (patients / "circle").symlink_to(patients / "back")
+    (patients / "back").symlink_to(patients / "circle")
+    found = [path.name for path in files_of([patients], patients / "out.csv")]
+    assert {"IM1", "IM2.ima", "pic", "circle", "back"} < set(found)
     (patients / "readme.txt").write_text("of these patients")
     (patients / "LICENSE").write_text("short")
     assert [path.name for path in files_of([patients], patients / "out.csv")] == found
-    assert capsys.readouterr().err == (f"{patients}: left out as no image: 2 files (first: {patients / 'LICENSE'})\n")
+    assert capsys.readouterr().err == (
+        f"{patients}: left out as no image: 2 files (first: {str(patients / 'LICENSE')!r})\n"
+    )
     assert files_of([patients / "readme.txt"]) == [patients / "readme.txt"]  # was named: its row says what it is
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("")

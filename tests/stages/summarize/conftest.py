@@ -22,6 +22,7 @@ from evaluation_results import (
     write_retrieval,
     write_segmentation,
 )
+from report_page import Page
 from split_audit import CLEAN
 from stage_links import input_paths_of
 from told_methods import telling
@@ -368,6 +369,12 @@ def output(built, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("output")
     run_stage(WORK, built.arguments(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def page(output: Path) -> Page:
+    """The page that the stage writes."""
+    return Page((output / "report.html").read_text(encoding="utf-8"))
 
 
 @pytest.fixture

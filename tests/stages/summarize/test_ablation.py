@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from stages.summarize.inputs import Inputs, read_inputs
-from stages.summarize.tables.ablation import ablation_tables, ablations, headlines
+from stages.summarize.tables.ablation import ablation_tables, headlines
 from stages.summarize.tables.all_tables import headline, paper_tables
 from stages.summarize.tables.comparisons import Comparisons
 from stages.summarize.tables.table import Row, Table
@@ -96,13 +96,13 @@ def test_one_training_per_variant_makes_no_figure_bold_and_says_why(three: Input
 
 def test_few_patients_make_no_figure_bold_and_the_tables_say_so(three: Inputs, monkeypatch) -> None:
     layout = three.tree.__class__(**vars(three.tree) | {"variants": ("mlip", "random")})
-    monkeypatch.setattr("stages.summarize.tables.comparisons.FEWEST", 121)
+    monkeypatch.setattr("stages.summarize.tables.comparisons.FEWEST_PATIENTS", 121)
     tables = {table.name: table for table in paper_tables(read_inputs(layout), Comparisons(300, 0), [], ())}
     assert not rows_of(tables["table1_rsna"])["mlip"].cells["auc"].bold
     assert not rows_of(tables["table4_rsna"])["random"].cells["zero_shot_auc_difference"].bold
     for name in ("table1_rsna", "table4_rsna"):
         (reason,) = [line for line in tables[name].legend if line.startswith("No bold: ")]
-        assert "120 are resampled, and fewer than 121 cannot" in reason
+        assert "120 patients or images are resampled, and fewer than 121 cannot" in reason
 
 
 def test_a_variant_without_text_has_the_tasks_of_its_images(three: Inputs) -> None:
@@ -114,7 +114,7 @@ def test_a_variant_without_text_has_the_tasks_of_its_images(three: Inputs) -> No
         cells = {label: row.cells for label, row in rows_of(tables["table4_rsna"]).items()}
         assert "zero_shot_auc" not in cells["clip"]
         assert np.isfinite(cells["clip"]["linear_auc_10_difference"].value)
-        assert {each.first for each in ablations(inputs, Comparisons(50, 0))} == {"mlip"}
+        assert {each.first for each in headlines(inputs, Comparisons(50, 0))} == {"mlip"}
         assert not rows_of(tables["table4_mimic_cxr"])["clip"].cells
 
 
@@ -146,12 +146,12 @@ def test_one_variant_has_no_table_4(build, tmp_path) -> None:
 
 
 def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(three, comparisons) -> None:
-    title, header, *rows, described = headline("MLIP", three, ablations(three, comparisons), ["rsna"]).splitlines()
+    title, header, *rows, described = headline("MLIP", three, headlines(three, comparisons), ["rsna"]).splitlines()
     assert described == "The report describes mlip"
     assert title == "MLIP (synthetic patients in rsna; brackets: 95 % intervals)"
     assert header.split() == ["test", "part", "of", "measure", "mlip", "random", "(untrained)", "clip"]
     assert max(map(len, rows)) < 140
-    measures = [each for ablation in ablations(three, comparisons) for each in ablation.measures]
+    measures = [each for ablation in headlines(three, comparisons) for each in ablation.measures]
     assert [re.split(r" {2,}", row.strip())[1] for row in rows] == [each.header for each in measures]
     for row, measure in zip(rows, measures, strict=True):
         for variant in three.tree.variants:
@@ -161,5 +161,5 @@ def test_the_last_words_of_a_run_are_these_figures_with_variants_side_by_side(th
 def test_a_run_of_one_variant_ends_with_figures_too(build, tmp_path) -> None:
     inputs = read_inputs(build(tmp_path, ["rsna"], ["mlip"]).layout)
     comparisons = Comparisons(20, 0)
-    assert ablations(inputs, comparisons) == []
+    assert ablation_tables(inputs, comparisons) == []
     assert "  rsna          zero-shot AUC " in headline("MLIP", inputs, headlines(inputs, comparisons), [])

@@ -14,8 +14,8 @@ from stages.summarize.ledger import read_ledger
 from stages.summarize.numbers import decimal
 from stages.summarize.provenance import read_provenance
 from stages.summarize.sections.overview import (
-    SECTIONS,
-    first_of_each_task,
+    TASKS,
+    first_of_each_dataset,
     key_figures,
     not_measured,
     overview_names,
@@ -46,12 +46,16 @@ def report(built):
     return report_of(built.layout)
 
 
+def figures_of(report, variant="mlip"):
+    return [each for own in key_figures(report, variant).values() for each in own]
+
+
 def numbers(estimate):
     return estimate["value"], estimate["low"], estimate["high"]
 
 
-def shown(figures, task, dataset):
-    (found,) = [each for each in figures if (each.task, each.dataset) == (task, dataset)]
+def shown(figures, measure, dataset):
+    (found,) = [each for each in figures if (each.measure, each.dataset) == (measure, dataset)]
     return found
 
 
@@ -59,7 +63,7 @@ def test_each_figure_is_that_of_its_record(built, report):
     def record(place):
         return json.loads((built.results / place / "result.json").read_text())
 
-    figures = key_figures(report, "mlip")
+    figures = figures_of(report)
     assert len(figures) == 4 * 2 + 2  # of two data sets each, and both directions of retrieval
     for dataset, marked in (("rsna", ""), ("siim", " (changed)")):
         own, other = (record(f"zero_shot_classification/{each}/{dataset}")["metrics"]["auc"] for each in built.variants)
@@ -79,43 +83,67 @@ def test_each_figure_is_that_of_its_record(built, report):
         assert (found.figure.value, found.level.value) == (game["heatmap_in_lung"]["value"], max(rivals))
     for direction in ("image_to_report", "report_to_image"):
         found = shown(figures, f"Recall@5, {direction.replace('_', ' ')}", "mimic_cxr")
-        measured = read_record(built.results / "retrieval/mlip/result.json", RetrievalResult).figures
-        own = measured.directions[direction].recall[5]
-        assert (found.figure.value, found.rival, found.level.value) == (own.value, "chance", own.chance)
+        own, other = (
+            read_record(built.results / f"retrieval/{each}/result.json", RetrievalResult).figures.directions[direction]
+            for each in built.variants
+        )
+        rivals = {UNTRAINED: other.recall[5].value, "chance": own.recall[5].chance}
+        assert found.figure.value == own.recall[5].value
+        assert (found.rival, found.level.value) == max(rivals.items(), key=lambda rival: rival[1])
 
 
-def test_the_first_screen_has_two_figures_of_each_task_and_says_that_there_are_more(report):
-    every = key_figures(report, "mlip")
-    figures = first_of_each_task([*every, *every])
-    assert [each.section for each in figures] == [section for section in SECTIONS.values() for _ in range(2)]
-    assert [each.task for each in figures] == [each.task for each in every]
+def test_the_first_screen_has_two_figures_of_each_task_and_says_whether_there_are_more(report):
+    names = overview_names(report)
+    assert names["figures"] == figures_of(report)
+    assert not names["more"]
+    assert [each.task for each in names["figures"]] == [task for task in TASKS for _ in range(2)]
+    twice = overview_names(replace(report, headlines=[*report.headlines, *report.headlines]))
+    assert len(twice["figures"]) == len(names["figures"])
+    assert twice["more"]
+
+
+def test_of_several_protocols_the_first_screen_has_one_of_each_data_set(report):
+    one, other = figures_of(report)[:2]
+    assert one.dataset != other.dataset
+    both = [one, replace(one, measure="finetune"), other, replace(other, measure="finetune")]
+    assert first_of_each_dataset(both) == [both[0], both[2], both[1], both[3]]
+
+
+def test_a_skipped_job_is_said_not_to_be_measured(tree):
+    for variant in tree.variants:
+        place = f"few_shot_classification/{variant}/rsna/linear/10/result.json"
+        tree.edit_only(place, metrics={})
+        tree.edit(place, skipped="no positives", seeds=[], metrics={})
+    assert "few-shot AUC, linear, 10 % on rsna (no positives)" in not_measured(report_of(tree.layout))
 
 
 def test_the_first_screen_and_the_terminal_show_the_same_figures(report):
     said = headline("t", report.inputs, report.headlines, [])
-    for each in key_figures(report, "mlip"):
-        row = re.search(rf"^ +{each.dataset} +{re.escape(each.task)} +(\S+) ", said, re.I | re.M)
+    for each in figures_of(report):
+        row = re.search(rf"^ +{each.dataset} +{re.escape(each.measure)} +(\S+) ", said, re.I | re.M)
         assert row[1] == decimal(each.figure.value)
 
 
 def test_without_an_untrained_encoder_the_rival_is_chance(built):
-    figures = key_figures(report_of(replace(built.layout, variants=("mlip",))), "mlip")
-    assert {(each.rival, each.level.value) for each in figures if "AUC" in each.task} == {("chance", 0.5)}
-    assert {(each.rival, each.level.value) for each in figures if "Dice" in each.task} == {("predicting nothing", 0.0)}
+    figures = figures_of(report_of(replace(built.layout, variants=("mlip",))))
+    assert {(each.rival, each.level.value) for each in figures if "AUC" in each.measure} == {("chance", 0.5)}
+    assert {(each.rival, each.level.value) for each in figures if "Dice" in each.measure} == {
+        ("predicting nothing", 0.0)
+    }
 
 
 def test_without_labels_retrieval_is_left_and_the_rest_is_said(built):
     bare = report_of(replace(built.layout, evaluate_on=(), few_shot_jobs=(), segmentation_jobs=(), not_measured={}))
-    assert {each.section for each in key_figures(bare, "mlip")} == {"retrieval"}
+    assert {each.task for each in figures_of(bare)} == {"retrieval"}
     assert not_measured(bare) == ["classification, segmentation and grounding (no labelled data set)"]
 
 
 def test_an_image_encoder_lacks_what_needs_text(built):
     images = report_of(replace(built.layout, image_only=("random",)))
-    figures = key_figures(images, "random")
-    assert {each.section for each in figures} == {"few-shot", "segmentation"}
+    figures = figures_of(images, "random")
+    assert {each.task for each in figures} == {"few_shot", "segmentation"}
     assert "zero-shot, grounding and retrieval of random (no text)" in not_measured(images)
-    assert key_figures(images, "mlip")[0].rival == "chance"  # a ready-made encoder is no random one
+    assert figures_of(images)[0].rival == "chance"  # a ready-made encoder is no random one
 
 
 def test_what_was_trained_is_told(report):
@@ -134,10 +162,17 @@ def test_an_alarm_and_what_is_left_out_stand_on_the_first_screen(tree):
     assert names["not_measured"] == ["multi-class classification on siim (fewer than two findings)"]
 
 
-def test_an_overlap_stands_beside_its_figure(tree):
+@pytest.mark.parametrize(
+    ("place", "measure"),
+    [
+        ("zero_shot_classification/{}/rsna", "Zero-shot AUC"),
+        ("few_shot_classification/{}/rsna/linear/10", "Few-shot AUC, linear, 10 %"),
+    ],
+)
+def test_an_overlap_stands_beside_its_figure(tree, place, measure):
     for variant in tree.variants:
-        place = f"zero_shot_classification/{variant}/rsna/result.json"
-        overlap = json.loads((tree.results / place).read_text())["overlap"]
-        tree.edit(place, overlap=overlap | {"test_patients_in_pretraining": 7})
-    found = shown(key_figures(report_of(tree.layout), "mlip"), "Zero-shot AUC", "rsna")
+        result = f"{place.format(variant)}/result.json"
+        overlap = json.loads((tree.results / result).read_text())["overlap"]
+        tree.edit(result, overlap=overlap | {"test_patients_in_pretraining": 7})
+    found = shown(figures_of(report_of(tree.layout)), measure, "rsna")
     assert found.notes == ("test patients in pretraining: 7",)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from stages.common.metrics.ranking import auc, draw_weights
+from stages.common.records import FEWEST_PATIENTS
 from stages.summarize.tables.comparisons import (
-    FEWEST,
     Drawn,
     compare_all,
     decided_best,
@@ -73,12 +73,12 @@ def test_best_is_bold_only_where_it_beats_every_other_one() -> None:
     generator = np.random.default_rng(3)
     noise = generator.normal(size=(3, 999)) * 0.01
     clear = {"a": Drawn(0.9, 0.9 + noise[0]), "b": Drawn(0.8, 0.8 + noise[1]), "c": Drawn(0.7, 0.7 + noise[2])}
-    assert decided_best(clear, compare_all(clear, FEWEST)) == "a"
+    assert decided_best(clear, compare_all(clear, FEWEST_PATIENTS)) == "a"
     tie = clear | {"b": Drawn(0.899, 0.899 + noise[1])}
-    assert decided_best(tie, compare_all(tie, FEWEST)) is None
-    few = compare_all(clear, FEWEST - 1)
-    assert [each.p for each in few] == [each.p for each in compare_all(clear, FEWEST)]
+    assert decided_best(tie, compare_all(tie, FEWEST_PATIENTS)) is None
+    few = compare_all(clear, FEWEST_PATIENTS - 1)
+    assert [each.p for each in few] == [each.p for each in compare_all(clear, FEWEST_PATIENTS)]
     assert decided_best(clear, few) is None
     alone = {"a": clear["a"]}
-    assert compare_all(alone, FEWEST) == []
+    assert compare_all(alone, FEWEST_PATIENTS) == []
     assert decided_best(alone, []) is None

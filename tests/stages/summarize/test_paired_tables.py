@@ -59,7 +59,7 @@ def test_retrieval_is_compared_on_the_same_patients_as_by_hand(read: Inputs) -> 
 
 
 def test_an_encoder_that_finds_its_report_is_bold_and_chance_stands_below(read: Inputs, monkeypatch) -> None:
-    monkeypatch.setattr("stages.summarize.tables.comparisons.FEWEST", 6)  # patients of these pairs
+    monkeypatch.setattr("stages.summarize.tables.comparisons.FEWEST_PATIENTS", 6)  # patients of these pairs
     for table in retrieval_tables(read, Comparisons(DRAWS, 0)):
         assert bold_in(table, "recall_at_1") == ["mlip"]
         assert bold_in(table, "median_rank") == ["mlip"]  # the smallest one

@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 from report_page import Page, run
 
 from stages.common.command_line import run_stage
@@ -11,11 +10,6 @@ from stages.common.files.arrow_tables import write_rows
 from stages.summarize.__main__ import WORK
 from stages.summarize.numbers import count, decimal
 from stages.summarize.readers.data import CopyCount, read_copies
-
-
-@pytest.fixture(scope="module")
-def page(output):
-    return Page((output / "report.html").read_text(encoding="utf-8"))
 
 
 def test_what_most_reports_say_is_one_line_where_it_is_not_published(built, page):

@@ -27,11 +27,6 @@ TEMPLATE = Path(summarize.__file__).parent / "templates" / "report.html.jinja"
 WRITTEN = 1 + 16 + 23 * 4 + 1 + 1 + 1
 
 
-@pytest.fixture(scope="module")
-def page(output):
-    return Page((output / "report.html").read_text(encoding="utf-8"))
-
-
 def test_nothing_is_loaded_from_elsewhere(page, output):
     html = (output / "report.html").read_text(encoding="utf-8")
     assert {tag for tag, _ in page.elements} & {"script", "link", "iframe", "object", "embed", "base", "form"} == set()
@@ -67,7 +62,7 @@ def test_a_tick_without_script_hides_the_heatmaps_of_a_row_on_the_screen_alone(p
     screen, paper = html.partition("</style>")[0].split("@media print { .panels {")
     assert ".panels:has(input:checked) .map img { visibility: hidden; }" in screen
     assert ".panels:has(input:checked) .map img { visibility: visible; }" in paper
-    assert html.count("--radiograph:url(data:image/jpeg;base64,") == 3
+    assert html.count('class="panels" style="--radiograph:url(data:image/jpeg;base64,') == 3
 
 
 def test_every_number_of_the_tables_is_on_the_page(page, output):

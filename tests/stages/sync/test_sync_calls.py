@@ -62,9 +62,15 @@ def test_the_first_call_that_names_a_thing_ends_before_others_that_name_it() -> 
     side_by_side(name_again, [(), ()], 2)
 
 
-def test_a_thing_whose_first_call_failed_is_made_by_the_next() -> None:
-    alone = FirstAlone()
-    with pytest.raises(OSError, match="first"), alone.of("a"):
-        raise OSError("first")
-    with alone.of("a"):
-        pass
+def test_calls_that_waited_for_one_that_failed_fail_with_it() -> None:
+    alone, begun, together = FirstAlone(), list[int](), threading.Barrier(4)
+
+    def call(number: int) -> None:
+        together.wait(60)
+        with alone.of("a"):
+            begun.append(number)
+            raise OSError("no answer")
+
+    with pytest.raises(OSError, match="no answer"):
+        side_by_side(call, [(number,) for number in range(4)], 4)
+    assert len(begun) == 1

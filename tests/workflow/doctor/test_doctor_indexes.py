@@ -15,7 +15,8 @@ from stages.configuration import Config
 from workflow.doctor import indexes as module
 from workflow.doctor.indexes import Indexes, check_views
 from workflow.doctor.inputs import check_datasets
-from workflow.doctor.labels import check_labels_of, check_training_studies
+from workflow.doctor.labels import check_labels_of
+from workflow.doctor.training_studies import check_training_studies
 
 ROOT = Path(__file__).parents[3]
 Make = Callable[..., Config]

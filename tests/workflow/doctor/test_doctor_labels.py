@@ -17,7 +17,8 @@ from stages.configuration import Config
 from workflow.doctor import labels
 from workflow.doctor.findings import Finding
 from workflow.doctor.indexes import Indexes
-from workflow.doctor.labels import check_labels_of, check_training_studies
+from workflow.doctor.labels import check_labels_of
+from workflow.doctor.training_studies import check_training_studies
 
 ROOT = Path(__file__).parents[3]
 PEOPLE = 200
@@ -216,10 +217,14 @@ def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ou
 
     assert findings(studies) == [("ok", f"{studies}, of at most {studies} training studies of ours")]
     assert findings(studies + 1) == [
-        ("error", f"optimisation.batch_size {studies + 1} of mlip exceeds at most {studies} training studies of ours")
+        (
+            "error",
+            f"pretrain.optimisation.batch_size {studies + 1} of mlip exceeds at most {studies} training studies of "
+            "ours",
+        )
     ]
     assert findings(30, gpus=4)[0] == (
-        "error", "optimisation.batch_size 30 of mlip is not divisible by the 4 GPUs of a training"
+        "error", "pretrain.optimisation.batch_size 30 of mlip is not divisible by the 4 GPUs of a training"
     )  # fmt: skip
     most = 4 * (studies // 4)
     assert [status for status, _ in findings(most, gpus=4)] == ["ok"]
@@ -229,7 +234,7 @@ def test_a_batch_is_compared_with_the_training_studies_and_shared_by_the_gpus(ou
     config = ours({"pretrain": {"optimisation": {"batch_size": batch}}})
     [finding] = check_training_studies(config, Indexes(config))
     best = min(range(batch // 2 + 1, batch + 1), key=lambda size: (studies % size, -size))
-    assert finding.remedy == f"optimisation.batch_size {best} would leave out {studies % best}"
+    assert finding.remedy == f"pretrain.optimisation.batch_size {best} would leave out {studies % best}"
 
 
 def test_the_training_studies_are_those_of_the_run_before_there_is_a_key(ours: Make, tmp_path: Path) -> None:
