@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _SEGMENTED_AT = 512  # pixels; input of the published segmentation protocol
 _SMALL = "workflow/profiles/sample/settings.yaml"  # its segmentation needs no such images
 _NO_PROMPTS, _NO_OUTLINES = "no prompt file", "no boxes or masks"  # of `Config.lacks`
+_FEWER = 400  # rows, below which a sixth of them would be a test part of few patients
 _FEW = 2000  # studies, below which the small model of the profile `sample` is named
 
 
@@ -144,7 +145,7 @@ def configuration(
 
 def _split(guess: "TableGuess") -> dict[str, float]:
     """Return the shares of validation and test: larger ones of a small table, so that figures are of some patients."""
-    return {"validation": 0.2, "test": 0.3} if guess.rows < _FEW else {"validation": 0.15, "test": 0.15}
+    return {"validation": 0.2, "test": 0.3} if guess.rows < _FEWER else {"validation": 0.15, "test": 0.15}
 
 
 def _outlined(guess: "TableGuess") -> bool:
