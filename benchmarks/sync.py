@@ -9,16 +9,10 @@ its own, and published files. The server runs on loopback with SQLite; each answ
 
 import argparse
 import json
-import os
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,6 +21,7 @@ from unittest.mock import patch
 import requests
 
 from stages.common.files.atomic_files import sha256_of
+from stages.common.files.code_digest import ROOT
 from stages.sync import calls
 from stages.sync.synchronise import synchronise
 
@@ -58,30 +53,11 @@ def write_journals(folder: Path, runs: int) -> None:
         (place / "journal.json").write_text(json.dumps(journal))
 
 
-@contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Start `mlflow server` over one SQLite file, and yield its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-               "--artifacts-destination", str(folder / "files"), "--port", str(port), "--workers", "1"]  # fmt: skip
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        try:
-            for _ in range(600):
-                with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                    break
-                time.sleep(0.1)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, 15)
-
-
 def measured(runs: int, seconds: float, at_once: int) -> dict[str, float]:
     """Return minutes and calls of a sync into an empty store."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from mlflow_process import MlflowProcess
+
     counted, lock, ask = Counter[str](), Lock(), requests.Session.request
 
     def late(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
@@ -91,12 +67,17 @@ def measured(runs: int, seconds: float, at_once: int) -> dict[str, float]:
         time.sleep(seconds)
         return answer
 
-    with tempfile.TemporaryDirectory() as name, server(Path(name)) as uri:
+    with tempfile.TemporaryDirectory() as name:
         write_journals(Path(name) / "results", runs)
-        began = time.monotonic()
-        with patch.object(calls, "CALLS_AT_ONCE", at_once), patch.object(requests.Session, "request", late):
-            summary = synchronise(Path(name) / "results", uri, "benchmark", register=False)
-        minutes = (time.monotonic() - began) / 60
+        server = MlflowProcess(Path(name) / "mlflow.db", Path(name) / "files")
+        server.start()
+        try:
+            began = time.monotonic()
+            with patch.object(calls, "CALLS_AT_ONCE", at_once), patch.object(requests.Session, "request", late):
+                summary = synchronise(Path(name) / "results", server.uri, "benchmark", register=False)
+            minutes = (time.monotonic() - began) / 60
+        finally:
+            server.kill()
     assert (summary.new, summary.warnings, summary.problems) == (runs, [], [])
     return {"at_once": at_once, "minutes": round(minutes, 2), "calls": counted.total(), **counted}
 

@@ -38,8 +38,8 @@ class Spread:
         if self.nodes == 1:
             return {"nodes": 1}
         # `mpi`: the plugin leaves `srun` to the rule. Tasks are per node, and not per GPU.
-        asked = {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0}
-        return asked | ({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus and not self.by_gres else {})
+        several = {"nodes": self.nodes, "mpi": "srun", "tasks": self.nodes, "tasks_per_gpu": 0}
+        return several | ({"slurm_extra": f"--gpus-per-node={self.per_node}"} if self.gpus and not self.by_gres else {})
 
     @property
     def options(self) -> str:

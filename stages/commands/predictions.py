@@ -48,8 +48,7 @@ def _is_image(path: Path) -> bool:
 
     True for one that cannot be opened, too, so that its row says so.
     """
-    from ..common.radiographs.parsing import is_dicom  # here, because they take time and --help does not need them
-    from ..common.radiographs.readers import is_raster
+    from ..common.radiographs.readers import is_dicom, is_raster  # takes time, and --help does not need them
 
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return True

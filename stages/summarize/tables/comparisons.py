@@ -56,9 +56,14 @@ class Comparison:
         return replace(self, first=self.second, second=self.first, difference=difference)
 
     @property
+    def of_few(self) -> bool:
+        """Return whether patients are too few for any word on the difference."""
+        return self.units < FEWEST_PATIENTS
+
+    @property
     def decided(self) -> bool:
         """Return whether the difference is significant at LEVEL, on enough patients for such a word."""
-        return self.units >= FEWEST_PATIENTS and self.adjusted < LEVEL
+        return not self.of_few and self.adjusted < LEVEL
 
 
 def drawn(metric: Metric, weights: Float[np.ndarray, "draws images"]) -> Drawn:
@@ -121,9 +126,9 @@ def decided_best(
 
 
 def _units(families: Mapping[str, Mapping[str, Repeated]]) -> int:
-    """Return the number of patients that are resampled, the same for all that is compared."""
-    groups = (values.groups for rows in families.values() for row in rows.values() for values in row.values)
-    return min((len(np.unique(each)) for each in groups), default=0)
+    """Return the number of patients that are resampled: rows of a family have the same images."""
+    firsts = (next(iter(rows.values())).values[0] for rows in families.values() if rows)
+    return min((len(np.unique(each.groups)) for each in firsts), default=0)
 
 
 @dataclass
@@ -171,13 +176,14 @@ class Comparisons:
 
     def why_no_bold(self, inputs: Inputs, tables: Collection[str], variants: Iterable[str]) -> list[str]:
         """Return why no figure of what was compared in `tables` is bold; empty where some may be."""
-        units = [each.units for (table, _), found in self.found.items() for each in found if table in tables]
-        few = (
-            f"No bold: {max(units)} patients or images are resampled, and fewer than {FEWEST_PATIENTS} cannot tell "
-            "variants apart; the p of each pair in comparisons.csv is about these alone."
-            if units and max(units) < FEWEST_PATIENTS
-            else None
-        )
+        compared = [each for (table, _), found in self.found.items() for each in found if table in tables]
+        few = None
+        if compared and all(each.of_few for each in compared):
+            few = (
+                f"No bold: {max(each.units for each in compared)} patients or images are resampled, and fewer than "
+                f"{FEWEST_PATIENTS} cannot tell variants apart; the p of each pair in comparisons.csv is about these "
+                "alone."
+            )
         return [why for why in (few, seeds_too_few(inputs, variants)) if why is not None]
 
     def over_seeds(self, table: str, measure: str, variant: str) -> Estimate | None:

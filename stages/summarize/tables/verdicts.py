@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...common.records import FEWEST_PATIENTS, Estimate
+from ...common.records import Estimate
 from ..numbers import decimal
 from .comparisons import Comparisons
 
@@ -37,7 +37,7 @@ def verdict(contest: Contest, comparisons: Comparisons, table: str) -> str:
     if unbeaten:
         return f"{subject} does not beat {_and(unbeaten)}: no claim of localisation stands."
     tests = [(rival, comparisons.against(table, contest.column, own.row, rival.row)) for rival in contest.rivals]
-    if few := [test.units for _, test in tests if test.units < FEWEST_PATIENTS]:
+    if few := [test.units for _, test in tests if test.of_few]:
         return f"{subject} is above all the others, on {few[0]} patients: too few to tell it from them by a test."
     undecided = [f"the {rival.label} (p {decimal(test.adjusted)})" for rival, test in tests if not test.decided]
     if undecided:
