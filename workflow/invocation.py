@@ -7,6 +7,7 @@ plugin does not resume jobs whose Snakemake was killed: a new Snakemake would su
 import os
 import secrets
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection
@@ -49,6 +50,28 @@ def _jobs_of(folder: Path) -> list[str]:
         return []
     rows = [line.split("|", 2) for line in done.stdout.splitlines()]
     return [row[0] for row in rows if len(row) == 3 and row[1] != _COMPLETING and Path(row[2]).resolve() == folder]
+
+
+def refuse_unknown_ends(status_command: str | None) -> None:
+    """Raise an InputError where Snakemake could not learn how its jobs end: it would wait for the first one for ever.
+
+    `status_command` is the program that it asks, None on other schedulers. Without sacct it asks squeue by itself.
+    """
+    if status_command != "sacct" or shutil.which("sacct") is None:
+        return
+    command = ["sacct", "--noheader", "--allocations", "--starttime=now-1hour", "--format=JobID"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except subprocess.TimeoutExpired:
+        problem = "no answer in 60 s"
+    else:
+        if done.returncode == 0:
+            return
+        problem = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+    raise InputError(
+        f"sacct, which tells how jobs ended, does not answer: {problem}",
+        remedy="without accounting uncomment `slurm-status-command: squeue` in slurm/config.yaml; else try again later",
+    )
 
 
 def tracking_environment(project: str, workspace: Path, register_models: bool) -> dict[str, str]:

@@ -73,6 +73,8 @@ class ProfileValues(BaseModel):
     default_resources: Resources = Field(default_factory=dict)
     set_resources: dict[str, Resources] = Field(default_factory=dict)
     set_threads: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
+    groups: Annotated[dict[str, str], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
+    group_components: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
@@ -123,6 +125,16 @@ class SiteProfile:
     def threads(self) -> dict[str, int]:
         """Return the threads of the rules for which the profile says other than the rule."""
         return self.known.set_threads
+
+    @property
+    def groups(self) -> dict[str, str]:
+        """Return the group of each rule that is in one, with wildcards."""
+        return self.known.groups
+
+    @property
+    def group_components(self) -> dict[str, int]:
+        """Return how many parts that do not depend on each other share one job, by group."""
+        return self.known.group_components
 
     def whole_number(self, resource: str, default: int) -> int:
         """Return a number of the profile's global `resources`."""

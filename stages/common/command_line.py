@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from .contract import Job, arguments_of, flag_of
 from .errors import InputError, of_the_system
 from .files.atomic_files import check_writable, sidecar_of
+from .journal.finished_jobs import AlreadyDone
 
 PROGRAM = "MLIP_PROGRAM"  # environment variable in which `mlip` passes how the user called it to what it runs
 Work = Mapping[Any, Callable[[Any], None]]  # by type of job; Any, since a mapping is invariant in its keys
@@ -145,7 +146,10 @@ def run_stage(work: Work, argv: Sequence[str] | None = None) -> None:
     with one_line_errors():
         job = read_job(list(work), argv)
         _refuse_unwritable(job)
-        work[type(job)](job)
+        try:
+            work[type(job)](job)
+        except AlreadyDone as done:
+            print(done, file=sys.stderr)
 
 
 def let_idle_threads_sleep() -> None:

@@ -154,6 +154,7 @@ class Job:
             outlines (boxes or masks), several findings, parts (training and validation images beside the test part).
         journal_file: name of the journal beside the outputs.
         block: type of the stage's block in config.yaml, where it differs from the settings of one run; None: no block.
+        is_kept: whether the outputs of a finished run are kept while others of its group may fail (finished_jobs.py).
     """
 
     stage: ClassVar[str]
@@ -163,6 +164,7 @@ class Job:
     needs: ClassVar[tuple[Need, ...]] = ()
     journal_file: ClassVar[str] = JOURNAL_FILE
     block: ClassVar[type[Settings] | None] = Settings
+    is_kept: ClassVar[bool] = True
 
     settings: Settings
     journal: Path

@@ -323,6 +323,7 @@ class PretrainJob(Job):
 
     stage = "pretrain"
     place = "{variant}"
+    is_kept = False  # several processes; it resumes from its own states
     over = "variant"
 
     settings: PretrainSettings

@@ -14,7 +14,9 @@ from accounting import ACCOUNT
 from user_checkout import Checkout, set_account
 
 from stages.common.digests import digest_of
+from stages.contracts import STAGES
 from workflow.images.lock import read_images_lock
+from workflow.site_profile import read_profile
 
 pytestmark = pytest.mark.cluster
 
@@ -31,6 +33,11 @@ def journals(checkout: Checkout) -> dict[str, dict]:
         for path in sorted(checkout.results.rglob("journal*.json"))
         if path.parent.name != "earlier_journals"
     }
+
+
+def rule_stage(rule: str) -> str:
+    """The stage of a rule, which has its name, or begins with it."""
+    return next(stage for stage in STAGES if rule in (stage, f"{stage}_{rule.removeprefix(f'{stage}_')}"))
 
 
 def state_of(folder: Path) -> str:
@@ -79,7 +86,8 @@ def test_a_second_run_in_the_same_folder_is_refused_and_told_why(second_at_once:
 def test_every_stage_ran_as_a_job_in_the_container_of_its_image(finished: Checkout) -> None:
     images = read_images_lock(finished.folder / "docker" / "images.lock.yaml")
     of_digest = {image.digest: name for name, image in images.items()}
-    jobs, seen, table = finished.slurm.jobs(), set(), []
+    groups = read_profile(finished.folder / "slurm").groups
+    jobs, seen, table = finished.slurm.jobs(), {}, []
     for place, journal in journals(finished).items():
         name = of_digest[journal["digests"]["image"]]
         tags = journal["tags"]
@@ -87,14 +95,18 @@ def test_every_stage_ran_as_a_job_in_the_container_of_its_image(finished: Checko
         assert images[name].digest.removeprefix("sha256:")[:12] in tags["container"], place
         job = jobs[tags["slurm_job_id"]]
         assert job["JobState"] == "COMPLETED", place
-        assert tags["slurm_job_id"] not in seen, f"{place}: shares its job"
-        seen.add(tags["slurm_job_id"])
-        asked = "gres:gpu" in json.dumps(job)
-        assert asked == (journal["stage"] in ON_GPU), (place, job)
+        seen.setdefault(tags["slurm_job_id"], []).append(journal["stage"])
         seconds = (journal["ended"] - journal["started"]) / 1000
         table.append(
             f"{place.removesuffix('.json'):60} {tags['container']:32} {tags['slurm_job_id']:>5} {seconds:8.1f}"
         )
+    for number, members in seen.items():
+        asked = "gres:gpu" in json.dumps(jobs[number])
+        assert asked == bool(ON_GPU & set(members)), (members, jobs[number])
+        assert len(members) == 1 or set(members) <= {rule_stage(rule) for rule in groups}, f"{members} share a job"
+    evaluations = ["extract_features", "few_shot_classification", "phrase_grounding", "retrieval",
+                   "zero_shot_classification"]  # fmt: skip
+    assert evaluations in [sorted(members) for members in seen.values()]
     stages = {path.name for path in (finished.folder / "workflow" / "rules").glob("*.smk")}
     ran = {f"{journal['stage']}.smk" for journal in journals(finished).values()}
     of_several_findings = "multi_class_classification.smk"  # rsna has one
@@ -116,7 +128,6 @@ def test_the_accounts_have_every_job(finished: Checkout) -> None:
         account, qos, state, node = found[journal["tags"]["slurm_job_id"]]
         assert (account, qos, state) == (ACCOUNT, "normal", "COMPLETED"), place
         assert node in finished.slurm.nodes, place
-    assert {node for *_, node in found.values()} == set(finished.slurm.nodes), "one node did all the work"
 
 
 def test_the_containers_see_what_was_passed_and_nothing_else(finished: Checkout, tmp_path: Path) -> None:
@@ -171,6 +182,38 @@ def test_a_second_run_does_nothing(finished: Checkout) -> None:
     assert "Nothing to be done" in finished.snakemake()
     assert state_of(finished.results) == before
     assert len(finished.slurm.jobs()) == jobs
+
+
+def test_only_the_unfinished_jobs_of_a_cancelled_group_compute_again(finished: Checkout) -> None:
+    """Somebody cancels a group of jobs. Snakemake deletes the outputs of all of them, and tries again."""
+    evaluations = ("extract_features", "zero_shot_classification", "retrieval", "phrase_grounding")
+    before = {place: journal for place, journal in journals(finished).items() if journal["stage"] in evaluations}
+    for place in (*before, "summarize/journal.json"):  # Snakemake makes what is missing for what is missing
+        shutil.rmtree((finished.results / place).parent)
+    running, job = finished.start(), ""
+    deadline = time.monotonic() + 300
+    while not job:
+        assert running.poll() is None, running.communicate()[0]
+        assert time.monotonic() < deadline, "no job of the group has ended"
+        time.sleep(0.1)
+        now = [each for each in journals(finished).values() if each["stage"] in evaluations]
+        job = next((each["tags"]["slurm_job_id"] for each in now if each["status"] == "FINISHED"), "")
+    finished.slurm.command("scancel", job)
+    done = {place for place, each in journals(finished).items()
+            if each["stage"] in evaluations and each["status"] == "FINISHED"}  # fmt: skip
+    output, _ = running.communicate(timeout=600)
+    assert running.returncode == 0, output + finished.failed_logs()
+    after = {place: journals(finished)[place] for place in before}
+    assert {place for place, each in after.items() if each["tags"]["slurm_job_id"] == job} >= done
+    assert {each["tags"]["slurm_job_id"] for each in after.values()} > {job}, "the whole group had ended"
+    assert {each["status"] for each in after.values()} == {"FINISHED"}
+    for place, journal in before.items():
+        assert [
+            each["sha256"] for each in journal["artifacts"] if each["path"].endswith((".arrow", "result.json"))
+        ] == [
+            each["sha256"] for each in after[place]["artifacts"] if each["path"].endswith((".arrow", "result.json"))
+        ], place
+    assert not (finished.results.parent / "state" / "finished").exists()
 
 
 def test_images_that_cannot_be_run_in_are_refused_with_the_remedy(finished: Checkout) -> None:

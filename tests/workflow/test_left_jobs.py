@@ -1,11 +1,11 @@
-"""Jobs of a Snakemake that is gone; squeue is a script."""
+"""Jobs of a Snakemake that is gone, and jobs whose end nobody would tell; squeue and sacct are scripts."""
 
 import os
 
 import pytest
 
 from stages.common.errors import InputError
-from workflow.invocation import refuse_left_jobs
+from workflow.invocation import refuse_left_jobs, refuse_unknown_ends
 
 
 @pytest.fixture
@@ -58,3 +58,35 @@ def test_many_jobs_are_counted_and_some_named(queue, locks, tmp_path):
     queue(*(f"{number}|PD|{tmp_path}" for number in range(300)))
     with pytest.raises(InputError, match=r"^300 SLURM jobs .* 18 19 \.\.\.$"):
         refuse_left_jobs(tmp_path, locks)
+
+
+@pytest.mark.parametrize(
+    ("sacct", "words"),
+    [
+        (
+            "echo 'Slurm accounting storage is disabled' >&2; exit 1",
+            "does not answer: Slurm accounting storage is disabled",
+        ),
+        ("exit 3", "does not answer: exit status 3"),
+    ],
+)
+def test_without_accounting_nothing_is_submitted_that_would_be_waited_for(tmp_path, monkeypatch, sacct, words):
+    program = tmp_path / "sacct"
+    program.write_text(f"#!/bin/sh\n{sacct}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(InputError) as error:
+        refuse_unknown_ends("sacct")
+    assert words in str(error.value)
+    assert "slurm-status-command: squeue" in str(error.value)
+    refuse_unknown_ends("squeue")
+    refuse_unknown_ends(None)  # another scheduler
+
+
+def test_a_sacct_that_answers_or_is_not_there_is_no_hindrance(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    refuse_unknown_ends("sacct")
+    program = tmp_path / "sacct"
+    program.write_text("#!/bin/sh\necho 1\n")
+    program.chmod(0o755)
+    refuse_unknown_ends("sacct")

@@ -30,6 +30,7 @@ from workflow.estimate.whole_run import bytes_to_write
 from workflow.gpu_requests import asked_gpus
 from workflow.images.lock import Image
 from workflow.input_files import check_files
+from workflow.job_groups import largest_groups
 from workflow.measured import left_out, measured
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
@@ -47,7 +48,9 @@ def examine(arguments: Namespace) -> list[Finding]:
     config, of_config = _configuration(profile, arguments)
     if profile.on_slurm:
         retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default
-        findings += check_slurm(profile, rule_requests(ROOT / "workflow" / "rules"), retries)
+        requests = rule_requests(ROOT / "workflow" / "rules")
+        groups = largest_groups(config, requests, profile) if config else {}
+        findings += check_slurm(profile, requests, retries, groups)
     images: dict[str, Image] = {}
     if profile.in_containers:
         findings.append(check_apptainer())

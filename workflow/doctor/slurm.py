@@ -5,11 +5,13 @@ Preemption is checked as well: Snakemake waits for a displaced job as if SLURM a
 
 import getpass
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from workflow.doctor.findings import Finding, ask, present
-from workflow.gpu_requests import asked_model
+from workflow.doctor.partitions import Partition, partitions
+from workflow.doctor.slurm_requests import check_features, check_gpu_models, check_qos
+from workflow.job_groups import request_of_group
 from workflow.rule_requests import Request, with_profile
 from workflow.site_profile import UNSET, SiteProfile
 
@@ -46,21 +48,16 @@ def check_preemption(names: Iterable[str]) -> Finding:
 _PROGRAMS = ("sinfo", "squeue", "sbatch")
 
 
-@dataclass(frozen=True)
-class Partition:
-    """One partition; limits are of its largest node. None: no limit."""
+def check_slurm(
+    profile: SiteProfile,
+    requests: Mapping[str, Request],
+    pretrain_retries: int,
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> list[Finding]:
+    """Return all findings about the scheduler; where it is absent, one finding says so.
 
-    name: str
-    default: bool
-    up: bool
-    minutes: int | None
-    gpus: int
-    memory_mb: int
-    models: frozenset[str] = frozenset()  # of its GPUs, as sinfo names them
-
-
-def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_retries: int) -> list[Finding]:
-    """Return all findings about the scheduler; where it is absent, one finding says so."""
+    `groups` has the rules of the members of each group of jobs.
+    """
     missing = [program for program in _PROGRAMS if not present(program)]
     if missing:
         remedy = (
@@ -83,11 +80,12 @@ def check_slurm(profile: SiteProfile, requests: Mapping[str, Request], pretrain_
     accounting = ask("sacct", "--noheader", "--allocations", "--starttime=now-1hour", "--format=JobID")
     findings.append(check_status_command(profile, bool(accounting), accounting.problem))
     findings.append(check_account(profile, bool(accounting)))
-    findings += check_partitions(profile, known, requests, pretrain_retries)
-    findings += check_gpu_models(profile, known, requests)
-    used = {
-        name for rule, request in requests.items() if not request.local for name in _partitions_of(rule, profile, known)
-    }
+    findings += check_partitions(profile, known, requests, pretrain_retries, groups)
+    places = {rule: _partitions_of(rule, profile, known) for rule, each in requests.items() if not each.local}
+    findings += check_gpu_models(profile, known, places)
+    findings += check_features(profile, places)
+    findings += check_qos(profile, places, bool(accounting))
+    used = {name for names in places.values() for name in names}
     return [*findings, check_preemption([name for name in known if name in used])]
 
 
@@ -130,20 +128,35 @@ def check_account(profile: SiteProfile, accounting: bool) -> Finding:
 
 
 def check_partitions(
-    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request], pretrain_retries: int
+    profile: SiteProfile,
+    known: Mapping[str, Partition],
+    requests: Mapping[str, Request],
+    pretrain_retries: int,
+    groups: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Finding]:
-    """Return a finding for each partition to which rules go: it exists, is up, and grants their requests."""
+    """Return a finding for each partition to which jobs go: it exists, is up, and grants their requests."""
+    asked = {rule: with_profile(each, profile.resources_of(rule)) for rule, each in requests.items()}
+    grouped = {rule for members in groups.values() for rule in members}
+    jobs = {rule: [rule] for rule, each in requests.items() if not each.local and rule not in grouped} | dict(groups)
+    findings = []
     wanted: dict[str | None, list[tuple[list[Request], list[Partition]]]] = {}
-    for rule, request in requests.items():
-        if not request.local:
-            retries = pretrain_retries if rule == "pretrain" else profile.retries
-            asked = with_profile(request, profile.resources_of(rule))
-            attempts = [asked.at_attempt(number) for number in range(1, retries + 2)]
-            names = _partitions_of(rule, profile, known)
-            for name in names:
-                others = [known[each] for each in names if each is not None and each != name and each in known]
-                wanted.setdefault(name, []).append((attempts, others))
-    return [_check_partition(profile, name, known, asked) for name, asked in wanted.items()]
+    for job, members in jobs.items():
+        places = {tuple(_partitions_of(rule, profile, known)) for rule in members}
+        if len(places) > 1:
+            what = f"its rules have different partitions: {', '.join(sorted({str(each) for each in sum(places, ())}))}"
+            remedy = f"under set-resources in {profile.path} give all of {', '.join(sorted(set(members)))} the same"
+            findings.append(Finding("error", f"group {job}", what, remedy))
+            continue
+        retries = pretrain_retries if job == "pretrain" else profile.retries
+        attempts = [
+            request_of_group(job, [asked[rule].at_attempt(number) for rule in members])
+            for number in range(1, retries + 2)
+        ]
+        names = places.pop()
+        for name in names:
+            others = [known[each] for each in names if each is not None and each != name and each in known]
+            wanted.setdefault(name, []).append((attempts, others))
+    return findings + [_check_partition(profile, name, known, each, set(groups)) for name, each in wanted.items()]
 
 
 def _partitions_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> Sequence[str | None]:
@@ -153,45 +166,19 @@ def _partitions_of(rule: str, profile: SiteProfile, known: Mapping[str, Partitio
     return [None] if named is None else list(dict.fromkeys(str(named).split(",")))
 
 
-_MODEL = re.compile(r"[a-zA-Z0-9_.]+")  # what snakemake-executor-plugin-slurm 2.8.0 accepts as a gpu_model
-
-
-def check_gpu_models(
-    profile: SiteProfile, known: Mapping[str, Partition], requests: Mapping[str, Request]
-) -> list[Finding]:
-    """Return a finding for each GPU model that a rule requests and that Snakemake or its partitions would refuse."""
-    rules: dict[tuple[str, tuple[str | None, ...]], str] = {}
-    for rule, request in requests.items():
-        model = asked_model(profile.resources_of(rule))
-        if model is not None and not request.local:
-            rules.setdefault((model, tuple(_partitions_of(rule, profile, known))), rule)
-    return [_check_model(profile, model, [known[name] for name in names if name is not None and name in known], rule)
-            for (model, names), rule in rules.items()]  # fmt: skip
-
-
-def _check_model(profile: SiteProfile, model: str, places: Sequence[Partition], rule: str) -> Finding:
-    subject, where = f"gpu_model {model}", f"under set-resources: {rule} in {profile.path}"
-    if not _MODEL.fullmatch(model):
-        what = "Snakemake's SLURM plugin takes letters, digits, `_` and `.` only, and fails at every submission"
-        remedy = (
-            f"{where} delete it and name a partition of that model, or its feature: `constraint: FEATURE` "
-            "(sinfo -o '%P %G %f')"
-        )
-        return Finding("error", subject, what, remedy)
-    there = sorted(set().union(*(each.models for each in places)))
-    if places and model not in there:
-        what = f"no node of {', '.join(each.name for each in places)} has it; they have {', '.join(there) or 'none'}"
-        return Finding("error", subject, what, f"correct it {where} (sinfo -o '%P %G')")
-    return Finding("ok", subject, f"{rule} can get it")
-
-
 def _check_partition(
     profile: SiteProfile,
     name: str | None,
     known: Mapping[str, Partition],
     wanted: Sequence[tuple[Sequence[Request], Sequence[Partition]]],
+    groups: Collection[str] = (),
 ) -> Finding:
-    """Check one partition; `wanted` holds the requests of each rule's attempts, and the rule's other partitions."""
+    """Check one partition; `wanted` holds the requests of each job's attempts, and the job's other partitions."""
+
+    def where(job: str) -> str:
+        taken_out = f"take rules out of {job} under `groups` in {profile.path}; or, under set-resources,"
+        return taken_out if job in groups else f"under set-resources: {job} in {profile.path}"
+
     asked = [attempts for attempts, _ in wanted]
     if name is None:
         remedy = f"set slurm_partition under default-resources in {profile.path} to one of {', '.join(known)}"
@@ -206,22 +193,17 @@ def _check_partition(
     for (first, *_), others in wanted:
         if problem := _too_much(first, place):
             if granting := [each.name for each in others if each.up and not _too_much(first, each)]:
-                remedy = (
-                    f"its jobs start in {', '.join(granting)} only: under set-resources: {first.rule} name no other"
-                )
+                remedy = f"its jobs start in {', '.join(granting)} only: {where(first.rule)} name no other"
                 return Finding("warning", subject, problem, remedy)
-            remedy = (
-                f"under set-resources: {first.rule} in {profile.path} request less, or name another slurm_partition"
-            )
+            remedy = f"{where(first.rule)} request less, or name another slurm_partition"
             return Finding("error", subject, problem, remedy)
     if refused := _refused_later(asked, place):
         problem, rule = refused
         remedy = (
-            f"the job would fail there: under set-resources: {rule} in {profile.path} name another slurm_partition, or "
-            "set what every attempt requests"
+            f"the job would fail there: {where(rule)} name another slurm_partition, or set what every attempt requests"
         )
         return Finding("warning", subject, problem, remedy)
-    return Finding("ok", subject, f"up, and grants what its {len(asked)} rules request at every attempt")
+    return Finding("ok", subject, f"up, and grants what its {len(asked)} kinds of jobs request at every attempt")
 
 
 def _refused_later(asked: Sequence[Sequence[Request]], place: Partition) -> tuple[str, str] | None:
@@ -244,45 +226,3 @@ def _too_much(request: Request, place: Partition) -> str | None:
     if request.memory_mb > place.memory_mb:
         return f"{request.rule} requests {request.memory_mb} MB; the largest node has {place.memory_mb}"
     return None
-
-
-def partitions(text: str) -> dict[str, Partition]:
-    """Parse partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node."""
-    found: dict[str, Partition] = {}
-    for line in text.split():
-        name, available, limit, gres, memory = line.split("|")
-        here = Partition(
-            name.rstrip("*"), name.endswith("*"), available == "up", minutes_of(limit), gpus_of(gres),
-            int(re.sub(r"\D.*", "", memory) or 0), models_of(gres),
-        )  # fmt: skip
-        other = found.get(here.name, here)
-        found[here.name] = Partition(
-            here.name, here.default, here.up, here.minutes, max(here.gpus, other.gpus),
-            max(here.memory_mb, other.memory_mb), here.models | other.models,
-        )  # fmt: skip
-    return found
-
-
-def minutes_of(limit: str) -> int | None:
-    """Return SLURM's days-hours:minutes:seconds (or fewer parts) in minutes; None is no limit."""
-    if not re.fullmatch(r"(\d+-)?[\d:]+", limit):
-        return None  # infinite, n/a
-    days, _, clock = limit.rpartition("-")
-    parts = [int(part) for part in clock.split(":")]
-    if days:
-        hours, minutes = [*parts, 0][:2]
-    elif len(parts) == 3:
-        hours, minutes = parts[:2]
-    else:
-        hours, minutes = 0, parts[0]
-    return (int(days or 0) * 24 + hours) * 60 + minutes
-
-
-def gpus_of(gres: str) -> int:
-    """Return the GPUs of a node from its generic resources: `gpu:4`, `gpu:a100:4(S:0-1)`, `(null)`."""
-    return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:(\d+)", gres))
-
-
-def models_of(gres: str) -> frozenset[str]:
-    """Return the models of a node's GPUs: `gpu:nvidia_a100-sxm4-80gb:4(S:0-1)`."""
-    return frozenset(re.findall(r"\bgpu:([^:,()]*[^:,()\d][^:,()]*)(?=:\d)", gres))

@@ -21,6 +21,7 @@ PASSED = (
     "MLIP_WORKSPACE",
     "MLIP_REGISTER_MODELS",
     "MLIP_PROGRESS",
+    "MLIP_FINISHED_JOBS",  # outputs of the other jobs of a group
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",

@@ -19,6 +19,7 @@ from stages.common.digests import canonical_json
 from stages.common.errors import InputError, InputErrors
 from stages.common.few_shot.protocols import Protocol
 from stages.common.files.code_digest import code_digest
+from stages.common.journal.finished_jobs import FOLDER, remove_finished
 from stages.common.training.served_states import remove_served
 from stages.common.yaml_files import read_mapping
 from stages.config import check
@@ -28,7 +29,15 @@ from workflow.images.environment import container_environment
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
-from workflow.invocation import last_words, print_warnings, refuse_left_jobs, sync_command, tracking_environment
+from workflow.invocation import (
+    last_words,
+    print_warnings,
+    refuse_left_jobs,
+    refuse_unknown_ends,
+    sync_command,
+    tracking_environment,
+)
+from workflow.job_groups import check_groups, results_tree
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.measured import all_left_out
 from workflow.rule_requests import MOST, grown, rule_requests
@@ -39,11 +48,14 @@ from workflow.site_profile import (
     refuse_padded_numbers,
     snakemake_layers,
 )
+from workflow.slurm_states import know_cancelled_jobs
 from workflow.terminal import replace_handler
 
 STARTED = time.time()
 TERMINAL = replace_handler(workflow)  # None where Snakemake's own lines stay
 ON_CLUSTER = workflow.resource_settings.nodes is not None  # jobs go to a scheduler
+if ON_CLUSTER and workflow.is_main_process:
+    know_cancelled_jobs()
 APPTAINER_ARGUMENTS = workflow.deployment_settings.apptainer_args
 CONTAINERS = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
 
@@ -73,6 +85,7 @@ try:
     for name, request in rule_requests(REPOSITORY / "workflow" / "rules").items():
         if name in workflow.resource_settings.overwrite_resources:
             asked_gpus(name, workflow.resource_settings.overwrite_resources[name], request.gpus)
+    FINISHED = Path(CONFIG.workspace).absolute() / "state" / "finished"  # of jobs in groups
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:
         Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # a missing folder cannot be bound

@@ -16,7 +16,7 @@ rule dicom_to_arrow:
     threads: 2
     resources:
         mem_mb=growing(4000),
-        runtime=growing(240),
+        runtime=growing(60),
     params:
         **identity_of(
             "dicom_to_arrow",

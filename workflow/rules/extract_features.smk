@@ -11,7 +11,7 @@ rule extract_features:
     threads: 4
     resources:
         mem_mb=growing(16000),
-        runtime=growing(60),
+        runtime=growing(30),
         gpu=1,
     params:
         **identity_of("extract_features", image="torch"),

@@ -19,7 +19,7 @@ rule few_shot_classification_linear:
         container_of("torch")
     resources:
         mem_mb=growing(4000),
-        runtime=growing(30),
+        runtime=growing(15),
     params:
         **identity_of(
             "few_shot_classification",

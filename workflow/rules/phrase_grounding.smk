@@ -14,7 +14,7 @@ rule phrase_grounding:
     threads: 4
     resources:
         mem_mb=growing(16000),
-        runtime=growing(60),
+        runtime=growing(30),
         gpu=1,
     params:
         **identity_of("phrase_grounding", image="torch"),

@@ -12,7 +12,7 @@ rule retrieval:
     threads: 4
     resources:
         mem_mb=growing(16000),
-        runtime=growing(60),
+        runtime=growing(30),
         gpu=1,
     params:
         **identity_of("retrieval", image="torch"),

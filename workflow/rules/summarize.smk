@@ -1,19 +1,5 @@
 # All measurements on one self-contained page.
-from stages.summarize.results_tree import FewShotJob, ResultsTree
-
-RESULTS_TREE = ResultsTree(
-    Path("<workspace>/results"),
-    CONFIG.pretrain_on,
-    tuple(CONFIG.evaluate_on),
-    tuple(CONFIG.compare),
-    *(
-        tuple(map(FewShotJob.parse, CONFIG.few_shot_jobs(stage)))
-        for stage in ("few_shot_classification", "few_shot_segmentation")
-    ),
-    tuple(variant for variant in CONFIG.compare if variant not in CONFIG.with_text),
-    {(dataset, stage): why for dataset in CONFIG.evaluate_on for stage, why in CONFIG.not_measured(dataset).items()},
-    {variant: tuple(seeds) for variant in CONFIG.compare if (seeds := CONFIG.seeds_of(variant))},
-)
+RESULTS_TREE = results_tree(CONFIG, Path("<workspace>/results"))
 TEMPLATES = Path(of_checkout("stages/summarize/templates"))
 TEMPLATE = str(TEMPLATES / "report.html.jinja")
 QUOTED = of_checkout("stages/summarize/tables/quoted.yaml")

@@ -24,7 +24,7 @@ rule zero_shot_classification:
     resources:
         mem_mb=growing(8000),
         gpu=lambda wildcards: int(with_patches(wildcards)),
-        runtime=growing(60),
+        runtime=growing(30),
     params:
         **identity_of("zero_shot_classification", image="torch"),
         device=lambda wildcards: CONFIG.device if with_patches(wildcards) else "cpu",

@@ -19,10 +19,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, TypeVar
@@ -35,6 +35,7 @@ from ..files.code_digest import PACKAGE, code_digests
 from ..records import Estimate
 from ..settings import Settings, dotted
 from .environment import environment_tags
+from .finished_jobs import keep, put_back
 from .journals import EARLIER, INTERVAL, JOURNAL_VERSION, run_key
 from .live_logging import LiveRun, live_run
 from .system_metrics import SystemSampler
@@ -165,12 +166,13 @@ def track(
     inputs: Mapping[str, Path],
     image: str = "none",
     tags: Mapping[str, str] = MappingProxyType({}),
+    begin: Callable[[Mapping[str, str]], None] | None = None,
 ) -> Iterator[Run]:
     """Keep the journal of one run of `stage`; `name` is its place under the stage's folder, e.g. "mlip/rsna".
 
     `inputs` maps a role to a file; the files' digests (from the side-car, else computed) make the data digest. An
     exception, SIGTERM included, is recorded as FAILED with its message and raised again. `tags` stand beside those of
-    the environment.
+    the environment. `begin` is given the run's digests before anything is written.
     """
     for role, path in inputs.items():
         if not Path(path).is_file():
@@ -179,6 +181,9 @@ def track(
             )
     hashes = {role: recorded_sha256(path) for role, path in sorted(inputs.items())}
     code, code_files = code_digests(f"{PACKAGE.name}.{stage}.__main__")
+    digests = {"code": code, "settings": settings.digest(), "data": data_digest(hashes), "image": image}
+    if begin is not None:
+        begin(digests)
     record: dict[str, Any] = {
         "version": JOURNAL_VERSION,
         "stage": stage,
@@ -187,7 +192,7 @@ def track(
         "started": _now(),
         "ended": None,
         "error": None,
-        "digests": {"code": code, "settings": settings.digest(), "data": data_digest(hashes), "image": image},
+        "digests": digests,
         "code": code_files,
         "inputs": hashes,
         "input_paths": {role: str(inputs[role]) for role in hashes},
@@ -218,13 +223,17 @@ def track(
 
 @contextmanager
 def track_job(job: Job, more: Mapping[str, Path] | None = None) -> Iterator[Run]:
-    """Keep the journal of a job: its inputs and `more` that its settings name, and at its end all that it wrote."""
+    """Keep the journal of a job: its inputs and `more` that its settings name, and at its end all that it wrote.
+
+    Raises AlreadyDone where an earlier attempt has finished this job (finished_jobs.py).
+    """
     inputs = job.inputs() | dict(more or {})
     with track(job.stage, job.name, journal=job.journal, settings=job.settings, inputs=inputs, image=job.image,
-               tags=job.tags()) as run:  # fmt: skip
+               tags=job.tags(), begin=partial(put_back, job)) as run:  # fmt: skip
         yield run
         for path, publish in job.artifacts():
             run.log_artifact(path, publish=publish)
+    keep(job)
 
 
 def _beat(run: Run, ended: threading.Event) -> None:

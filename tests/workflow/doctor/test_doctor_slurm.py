@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from workflow.doctor.findings import Finding
-from workflow.doctor.slurm import check_slurm, gpus_of, minutes_of, models_of, partitions
+from workflow.doctor.partitions import gpus_of, minutes_of, models_of, partitions
+from workflow.doctor.slurm import check_slurm
 from workflow.rule_requests import Request, rule_requests
 from workflow.site_profile import SiteProfile
 
@@ -217,12 +218,82 @@ def test_a_gpu_model_is_one_that_snakemake_and_the_partition_take(model: str, st
     assert (finding.status, words in finding.what) == (status, True), finding
 
 
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("constraint", "status", "words"),
+    [
+        ("ib", "ok", "pretrain finds such nodes in gpu"),
+        ("'ib&sxm4'", "ok", "finds such nodes"),
+        ("'[ib*1&fast*1]'", "ok", "finds such nodes"),  # of several nodes, each has one
+        ("'ib&fast'", "error", "no node of gpu has all of them"),
+        ("'ib|pcie'", "error", "no node of gpu has pcie; they have fast, ib, sxm4"),
+        ("spare", "error", "no node of gpu has spare"),  # those of another partition do
+    ],
+)
+def test_features_of_nodes_are_looked_for_in_the_partition(program, constraint: str, status: str, words: str) -> None:
+    features = "cpu*|spare\ngpu|ib,sxm4\ngpu|fast"
+    program("sinfo", f'if [ "$2" = "--format=%P|%f" ]; then printf "{features}\\n"; exit; fi\n{SINFO}')
+    rules = {"pretrain": {"slurm_partition": "gpu", "constraint": constraint}}
+    finding = said(check_slurm(profile(rules=rules), REQUESTS, 6), "constraint " + constraint.strip("'"))
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("qos", "status", "words"), [("urgent", "ok", "pretrain may use it"), ("fast", "error", "normal, urgent")]
+)
+def test_a_qos_is_one_of_the_users(program, qos: str, status: str, words: str) -> None:
+    program("sacctmgr", 'case "$*" in *format=QOS) echo normal,urgent; echo normal;; *) echo chest;; esac')
+    rules = {"pretrain": {"slurm_partition": "gpu", "qos": qos}}
+    finding = said(check_slurm(profile(rules=rules), REQUESTS, 6), f"qos {qos}")
+    assert (finding.status, words in finding.what) == (status, True), finding
+
+
+@pytest.mark.usefixtures("cluster")
+def test_without_accounts_a_qos_is_not_judged(program) -> None:
+    program("sacct", "exit 1")
+    rules = {"pretrain": {"slurm_partition": "gpu", "qos": "urgent"}}
+    assert said(check_slurm(profile(rules=rules), REQUESTS, 6), "qos urgent").status == "not checked"
+
+
+GROUP = {"evaluation_mlip": ["extract_features", *["few_shot_classification_linear"] * 6]}
+MEMBERS = {
+    "extract_features": Request("extract_features", 4, 16_000, 30, 1, local=False, memory_most=4, minutes_most=4),
+    "few_shot_classification_linear": Request("few_shot_classification_linear", 1, 4_000, 15, 0, local=False),
+}
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    ("limit", "status", "words"),
+    [
+        ("1-00:00:00", "ok", "grants what its 1 kinds of jobs request at every attempt"),
+        ("2:30:00", "warning", "attempt 3 of evaluation_mlip requests 210 min; the limit is 150"),
+        ("1:59:00", "error", "evaluation_mlip requests 120 min; the limit is 119"),
+    ],
+)
+def test_a_group_of_jobs_asks_for_the_time_of_all(program, limit: str, status: str, words: str) -> None:
+    program("sinfo", f"echo 'all*|up|{limit}|gpu:1|64000'")
+    finding = said(check_slurm(profile(rules={"x": {}}, retries=2), MEMBERS, 6, GROUP), "partition all")
+    assert (finding.status, words in finding.what) == (status, True), finding
+    if status != "ok":
+        assert "take rules out of evaluation_mlip under `groups`" in finding.remedy
+
+
+@pytest.mark.usefixtures("cluster")
+def test_the_rules_of_a_group_go_to_one_partition() -> None:
+    findings = check_slurm(profile(rules={"extract_features": {"slurm_partition": "gpu"}}), MEMBERS, 6, GROUP)
+    finding = said(findings, "group evaluation_mlip")
+    assert (finding.status, "different partitions: cpu, gpu" in finding.what) == ("error", True)
+    assert "give all of extract_features, few_shot_classification_linear the same" in finding.remedy
+
+
 def test_the_plugin_takes_the_models_that_the_doctor_lets_pass() -> None:
     """The plugin's own check, on jobs that have nothing but a model."""
     utils = pytest.importorskip("snakemake_executor_plugin_slurm.utils")
     from snakemake_interface_common.exceptions import WorkflowError
 
-    from workflow.doctor.slurm import _MODEL
+    from workflow.doctor.slurm_requests import _MODEL
 
     for model in ("a100", "nvidia_a100_1g.5gb", "A100-80", "nvidia_a100-sxm4-80gb", "a b"):
         job = SimpleNamespace(resources=Resources(gpu_model=model, gpu=1))
@@ -289,7 +360,7 @@ def test_every_rule_of_the_workflow_has_its_requests() -> None:
     assert all(each.local or (each.memory_mb and each.minutes) for each in found.values()), found
     assert found["pretrain"].gpus == 1
     assert found["pretrain"].threads == 8
-    assert found["dicom_to_arrow"].minutes == 240
+    assert found["dicom_to_arrow"].minutes == 60
     attempts = [found["pretrain"].at_attempt(number) for number in (1, 2, 3)]
     assert [(each.memory_mb, each.minutes) for each in attempts] == [(32000, 1440), (64000, 1440), (64000, 1440)]
-    assert found["dicom_to_arrow"].at_attempt(9).minutes == 4 * 240
+    assert found["dicom_to_arrow"].at_attempt(9).minutes == 4 * 60

@@ -1,0 +1,117 @@
+"""Short jobs share a SLURM job: the profile as shipped, as Snakemake plans it for config.yaml."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.common.errors import InputError
+from workflow.job_groups import check_groups, members_of_groups, request_of_group
+from workflow.rule_requests import Request, rule_requests
+from workflow.site_profile import configuration, read_profile
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = ROOT / "workflow" / "rules"
+INPUTS = ("mimic-cxr/cxr-record-list.csv.gz", "mimic-cxr/cxr-study-list.csv.gz",
+          "rsna-pneumonia/stage_2_train_labels.csv", "siim-acr-pneumothorax/train-rle.csv")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The profile of clusters with an account, without containers: no images are built here."""
+    folder = tmp_path_factory.mktemp("slurm")
+    values = yaml.safe_load((ROOT / "slurm" / "config.yaml").read_text())
+    values["default-resources"]["slurm_account"] = "radiology"
+    del values["software-deployment-method"], values["apptainer-args"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(profile: Path, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, list[str]]]:
+    """The name and the rules of each submission: of a group, or of a job alone."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for part in ("workflow", "stages", "envs", "docker", "config.yaml"):
+        (folder / part).symlink_to(ROOT / part)
+    for name in INPUTS:
+        (folder / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "data" / name).write_bytes(b"\n")
+    command = [sys.executable, "-m", "snakemake", "-n", "--profile", str(profile)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    found: list[tuple[str, list[str]]] = []
+    for line in done.stdout.splitlines():
+        if group := re.search(r"^\[.*\] Group job (\S+) ", line):
+            found.append((group[1], []))
+        elif member := re.match(r" +rule (\w+):$", line):
+            found[-1][1].append(member[1])
+        elif alone := re.match(r"rule (\w+):$", line):
+            found.append((alone[1], [alone[1]]))
+    return [
+        (name, rules) for name, rules in found if name not in ("all", "fetch_weights")
+    ]  # these run on the login node
+
+
+def test_the_default_configuration_sends_fewer_than_150_jobs(plan: list[tuple[str, list[str]]]) -> None:
+    assert sum(len(rules) for _, rules in plan) > 300
+    assert len(plan) < 150
+
+
+def test_an_evaluation_is_one_job_for_each_variant(plan: list[tuple[str, list[str]]]) -> None:
+    groups = {name: Counter(rules) for name, rules in plan if name.startswith("evaluation_")}
+    assert len(groups) == 9
+    assert groups["evaluation_mlip"] == groups["evaluation_random"] == {
+        "extract_features": 2, "zero_shot_classification": 2, "phrase_grounding": 2, "retrieval": 1,
+        "few_shot_classification_linear": 6,
+    }  # fmt: skip
+
+
+def test_members_are_those_of_snakemake(plan: list[tuple[str, list[str]]], profile: Path) -> None:
+    site = read_profile(profile)
+    config = configuration(site, root=ROOT)
+    expected = members_of_groups(config, rule_requests(RULES), site.groups, site.group_components)
+    planned = {name: sorted(rules) for name, rules in sorted(plan, key=lambda each: len(each[1])) if len(rules) > 1}
+    assert {
+        name: sorted(rules) for kind in expected.values() for name, rules in kind.items()
+    } == planned  # of shards, the largest group
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_group_asks_for_the_sum_of_times_and_the_most_of_the_rest(attempt: int) -> None:
+    first = Request("a", threads=4, memory_mb=16_000, minutes=30, gpus=1, local=False, memory_most=4, minutes_most=4)
+    second = Request("b", threads=1, memory_mb=4_000, minutes=15, gpus=0, local=False, memory_most=4, minutes_most=1)
+    found = request_of_group("g", [each.at_attempt(attempt) for each in (first, second, second)])
+    assert (found.threads, found.memory_mb, found.gpus) == (4, 16_000 * attempt, 1)
+    assert found.minutes == 30 * attempt + 15 + 15
+
+
+GROUPS, LIMITS = {"retrieval": "evaluation_{variant}"}, {"in_turn": 1}
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "default", "words"),
+    [
+        (GROUPS, {}, LIMITS, "groups: without the resource in_turn"),
+        (GROUPS, {"in_turn": 2}, LIMITS, "groups: without the resource in_turn"),
+        (GROUPS, LIMITS, {}, "write `in_turn: 1` under default-resources and under resources"),
+        (GROUPS | {"pretrain": "x"}, LIMITS, LIMITS, "groups: pretrain=x: a training runs alone"),
+    ],
+)
+def test_groups_that_cannot_work_are_refused(groups: Any, limits: Any, default: Any, words: str) -> None:
+    with pytest.raises(InputError) as error:
+        check_groups(groups, limits, default)
+    assert words in str(error.value)
+
+
+def test_groups_that_can_work_are_not(profile: Path) -> None:
+    check_groups({}, {}, {})
+    check_groups(GROUPS, LIMITS, LIMITS)
+    site = read_profile(profile)
+    check_groups(site.groups, {"in_turn": site.whole_number("in_turn", 0)}, site.default_resources)
