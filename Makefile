@@ -90,7 +90,7 @@ study: environment
 audit: environment
 	$(BIN)/python -m workflow.audit $(or $(ADVISORIES),$(error give ADVISORIES=all.zip, OSV's export for PyPI))
 
-# Build images and SIFs of all stages with Docker or Podman, and Apptainer; record them in docker/images.lock.yaml.
+# Build images and SIFs of all stages with Docker, Podman or Apptainer alone; record them in docker/images.lock.yaml.
 images: environment
 	$(BIN)/python -m workflow.images $(IMAGES)
 

@@ -1,7 +1,7 @@
 """The command `mlip`: use a trained model, query the pipeline, or run one stage.
 
 Commands of the pipeline belong to a checkout: the one around the current folder, the one that mlip was installed from
-with `pip install -e`, or the one that --checkout names. All but audit run in its folder, as `make` does.
+with `pip install -e`, or the one that --checkout names. All but audit and images run in its folder, as `make` does.
 """
 
 import os

@@ -13,11 +13,11 @@ SUMMARIES = {
     "doctor": "check the setup before a long run; name remedies",
     "estimate": "estimate hours, GPU-hours and bytes of a whole run",
     "why": "list what would run again, and because of which file, key, input or image",
-    "images": "build the container images with Docker or Podman, and Apptainer",
+    "images": "build the container images with Docker, Podman or Apptainer alone",
     "audit": "compare pinned packages with known vulnerabilities, offline",
 }
 _WITH_FILES = ("--configfile", "--configfiles")
-_IN_PLACE = ("audit",)  # its paths are the caller's; the others read config.yaml and workspaces of the checkout
+_IN_PLACE = ("audit", "images")  # their paths are the caller's; the others read config.yaml and workspaces
 
 
 def find_checkout(given: Path | None, folder: Path, package: Path) -> Path:

@@ -1,71 +1,34 @@
-"""Building of images through the API of Docker or Podman, and of SIF files from them.
-
-An image is one file for compute nodes. Its name holds the digest, so a SIF is never replaced under a running job.
-"""
+"""Building of images through the API of Docker or Podman."""
 
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from docker.client import DockerClient
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from stages.common.errors import InputError
-from stages.common.files.atomic_files import atomic_path
 from workflow.images.lock import ROOT
 from workflow.images.recipes import TARGET, dockerfile
-
-# gzip, which every kernel reads. Compared with its default level: a third of the time, 12 % more space (report image,
-# 736 MB).
-SQUASHFS = "-Xcompression-level 1"
-
-
-def sif_path(folder: Path, name: str, digest: str) -> Path:
-    """Return the path of an image's SIF, whose name holds the digest."""
-    return folder / f"mlip-{name}-{digest.removeprefix('sha256:')[:12]}.sif"
-
-
-def check_apptainer() -> None:
-    """Raise an InputError where there is no Apptainer."""
-    if shutil.which("apptainer") is None:
-        raise InputError("no apptainer on PATH: install it, load it (`module load apptainer`), or build with --no-sif")
-
-
-def sif_from_archive(path: Path, save: Callable[[Path], None]) -> None:
-    """Build `path` from the docker-archive that `save` writes to the file passed to it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
-        archive = Path(folder) / "image.tar"
-        save(archive)
-        build_sif(path, f"docker-archive:{archive}")
-
-
-def build_sif(path: Path, source: str) -> None:
-    """Build `path` atomically from a source that Apptainer knows (docker-archive:FILE, docker://NAME@DIGEST).
-
-    Raises InputError where the build fails.
-    """
-    with atomic_path(path) as temporary:
-        command = ["apptainer", "build", "--disable-cache", "--mksquashfs-args", SQUASHFS, str(temporary), source]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            print(done.stdout + done.stderr, file=sys.stderr)
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            raise InputError(f"{path}: apptainer build failed ({last})", remedy="see its output above")
-
 
 _TIMEOUT = 3600  # seconds of silence from the engine; pip installing torch prints nothing for minutes
 
 
+class Held(NamedTuple):
+    """An image that a builder holds: the digest of its configuration, and bytes of the unpacked image."""
+
+    id: str
+    size: int
+
+
 class Engine:
     """Docker, or Podman's service, as named by DOCKER_HOST."""
+
+    name = "docker"
 
     def __init__(self) -> None:
         try:
@@ -78,23 +41,27 @@ class Engine:
                 "unix:///tmp/podman.sock &` and `export DOCKER_HOST=unix:///tmp/podman.sock`"
             ) from None
 
-    def image(self, reference: str) -> Any | None:
+    def find(self, reference: str) -> Held | None:
         """Return the image of that name, if the engine holds it."""
+        image = self._image(reference)
+        return image and Held(image.id, image.attrs["Size"])
+
+    def _image(self, reference: str) -> Any | None:
         try:
             return self._client.images.get(reference)
         except ImageNotFound:
             return None
 
-    def held(self, tag: str) -> Any:
+    def _held(self, tag: str) -> Any:
         """Return an image that was built before; InputError where the engine no longer holds it."""
-        image = self.image(tag)
+        image = self._image(tag)
         if image is None:
             raise InputError(f"image {tag}: the engine no longer holds it", remedy="run again, it is then built again")
         return image
 
     def base_digest(self, reference: str) -> str:
         """Return the id of a base image that is named by a tag; it is pulled if the engine does not hold it."""
-        image = self.image(reference)
+        image = self._image(reference)
         try:
             image = image or self._client.images.pull(reference)
         except (APIError, DockerException) as error:
@@ -103,7 +70,7 @@ class Engine:
             ) from None
         return image.id
 
-    def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> None:
+    def build(self, name: str, tag: str, arguments: Mapping[str, str], labels: Mapping[str, str]) -> Held:
         """Build docker/<name>/Dockerfile; the engine's output goes to standard error."""
         try:
             stream = self._client.api.build(
@@ -113,13 +80,15 @@ class Engine:
             self._follow(stream)
         except (APIError, DockerException, requests.RequestException) as error:
             raise InputError(f"image {name}: {_line(error)}", remedy="see the build's output above") from None
-        if self.image(tag) is None:
+        held = self.find(tag)
+        if held is None:
             raise InputError(f"image {name}: the engine built no {tag}", remedy="see its output above")
+        return held
 
     def push(self, tag: str, target: str) -> str:
         """Push under the name `target`, and return the digest that the repository gave it."""
         repository, _, version = target.rpartition(":")
-        self.held(tag).tag(repository, version)
+        self._held(tag).tag(repository, version)
         try:
             digests = self._follow(self._client.api.push(repository, version, stream=True, decode=True))
         except (APIError, DockerException, requests.RequestException) as error:
@@ -136,7 +105,7 @@ class Engine:
     def save(self, tag: str, path: Path) -> None:
         """Save the image as an archive that `apptainer build` reads (docker-archive)."""
         with path.open("wb") as file:
-            for chunk in self.held(tag).save(named=True):
+            for chunk in self._held(tag).save(named=True):
                 file.write(chunk)
 
     @staticmethod

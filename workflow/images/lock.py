@@ -1,8 +1,8 @@
 """docker/images.lock.yaml, which names the image of each stage. The Snakefile reads it, `make images` writes it.
 
-It has one entry per image. `digest` identifies its content: the repository digest where the image was pushed, else the
-image id (the sha256 of its configuration, which names every layer); `digest_of` says which. `sif` is the file that
-compute nodes run, with the digest in its name; a relative path starts at the checkout.
+It has one entry per image. `digest` identifies its content, and `digest_of` says of what it is: the image's manifest in
+a repository or an OCI layout, its configuration (which names every layer), or the SIF itself where Apptainer built it.
+`sif` is the file that compute nodes run, with the digest in its name; a relative path starts at the checkout.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,10 +24,12 @@ HEADER = "# Written by `make images`: the container images of the stages. Do not
 class Image:
     """One image. Digests are `sha256:<64 hex>`, sizes are bytes."""
 
-    name: str  # reference in the daemon, or in the repository to which it was pushed
+    name: str  # reference in the builder, the repository or the layout: mlip-torch-cuda:..., mlip-torch-cpu:...
+    version: str  # of MLIP, when it was built
+    builder: str  # "docker" (or Podman), "buildah" or "apptainer"
     digest: str
-    digest_of: str  # "repository" or "image"
-    size: int  # of the unpacked image
+    digest_of: str  # "repository", "layout", "image" or "sif"
+    size: int  # of the unpacked image; of the SIF where Apptainer built it
     inputs: str  # digest of its inputs: Dockerfile, lock, base, options
     requirements: str  # digest of envs/<image>.lock
     base: str  # as named by FROM

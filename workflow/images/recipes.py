@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,10 +63,19 @@ def base_of(name: str, options: Options, root: Path = ROOT) -> str:
     return options.base or pinned
 
 
-def inputs_digest(name: str, options: Options, base_digest: str, root: Path = ROOT) -> str:
+def image_name(name: str, options: Options, root: Path = ROOT) -> str:
+    """Return the name under which an image is stored: CPU and CUDA builds of one Dockerfile differ in it."""
+    kind = ("-cuda" if options.cuda else "-cpu") if "CUDA" in _declared(name, root) else ""
+    return f"mlip-{name}{kind}"
+
+
+def input_files(name: str, root: Path = ROOT) -> dict[str, str]:
+    """Return the sha256 of each file of which an image is built, by its path in the checkout."""
+    return {file: sha256_of(root / file) for file in (dockerfile(name), requirements(name), *SHARED)}
+
+
+def inputs_digest(files: Mapping[str, str], base_digest: str, arguments: Mapping[str, str]) -> str:
     """Return the sha256 of all inputs of an image; if it is equal, no build is needed."""
-    files = {file: sha256_of(root / file) for file in (dockerfile(name), requirements(name), *SHARED)}
-    arguments = build_arguments(name, options, root)
     return "sha256:" + digest_of({"files": files, "base": base_digest, "arguments": arguments})
 
 

@@ -44,7 +44,7 @@ def config(tmp_path: Path):
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     digest = f"sha256:{'a' * 64}"
-    return Image("x", digest, "image", 1, digest, digest, "b", digest, tmp_path / "x.sif", digest)
+    return Image("x", "0.2.0", "docker", digest, "image", 1, digest, digest, "b", digest, tmp_path / "x.sif", digest)
 
 
 def test_apptainer_is_missed_or_quoted(program) -> None:

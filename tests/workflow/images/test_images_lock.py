@@ -22,7 +22,9 @@ def image(tmp_path: Path) -> Image:
     sif.parent.mkdir()
     sif.write_bytes(b"SIF")
     return Image(
-        name="localhost/mlip-torch:1",
+        name="localhost/mlip-torch-cuda:1",
+        version="0.2.0",
+        builder="docker",
         digest=f"sha256:{'a' * 64}",
         digest_of="image",
         size=12,

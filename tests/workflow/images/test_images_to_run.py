@@ -30,6 +30,8 @@ def lock(checkout: Path, *names: str) -> None:
     images = {
         name: Image(
             name=f"mlip-{name}",
+            version="0.2.0",
+            builder="docker",
             digest=digest(b"image"),
             digest_of="image",
             size=1,

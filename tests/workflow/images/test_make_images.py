@@ -18,16 +18,23 @@ from docker_api import MANIFEST, FakeEngine, running
 from stages.common.errors import InputError
 from workflow.images.engine import Engine
 from workflow.images.lock import Image, read_images_lock
+from workflow.images.recipes import version
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = "sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
 
-# A SIF that names what it was made from: the archive's text, or the address.
+# A SIF that names what it was made from: the text of the archive or of the definition file, or the address.
 APPTAINER = """#!/bin/bash
 for source; do :; done
 target=${@: -2:1}
-[[ $source == docker-archive:* ]] && cat "${source#docker-archive:}" >"$target" || echo "$source" >"$target"
+case $source in
+  docker-archive:*) cat "${source#docker-archive:}" >"$target" ;;
+  *.def) cat "$source" >"$target" ;;
+  *) echo "$source" >"$target" ;;
+esac
 """
+STORED = {"preprocess": "mlip-preprocess", "report": "mlip-report", "torch": "mlip-torch-cuda"}
+NO_ENGINE = "tcp://127.0.0.1:1"
 
 
 @dataclass
@@ -36,8 +43,8 @@ class Checkout:
     engine: FakeEngine
     environment: dict[str, str] = field(default_factory=dict)
 
-    def run(self, *arguments: str, status: int = 0) -> str:
-        """Standard output where it succeeds, standard error where it fails."""
+    def run(self, *arguments: str, status: int = 0, error: bool = False) -> str:
+        """Standard output where it succeeds, standard error where it fails or `error` asks for it."""
         environment = {
             "PATH": f"{self.folder}/programs:/usr/bin:/bin",
             "DOCKER_HOST": self.engine.host,
@@ -49,7 +56,7 @@ class Checkout:
             command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
         )
         assert done.returncode == status, done.stdout + done.stderr
-        return done.stderr if status else done.stdout
+        return done.stderr if status or error else done.stdout
 
     def lock(self) -> dict[str, Image]:
         return read_images_lock(self.folder / "docker" / "images.lock.yaml")
@@ -71,9 +78,9 @@ def checkout(tmp_path):
 def test_an_image_that_the_engine_lost_is_named(monkeypatch) -> None:
     with running(FakeEngine()) as engine:
         monkeypatch.setenv("DOCKER_HOST", engine.host)
-        assert Engine().held("localhost/base:1").id == engine.images["localhost/base:1"]
+        assert Engine().find("localhost/base:1").id == engine.images["localhost/base:1"]
         with pytest.raises(InputError, match=r"image localhost/gone:1: the engine no longer holds it"):
-            Engine().held("localhost/gone:1")
+            Engine().push("localhost/gone:1", "registry.example/gone:1")
 
 
 def test_every_image_is_built_and_locked_and_a_second_run_does_nothing(checkout: Checkout) -> None:
@@ -85,13 +92,15 @@ def test_every_image_is_built_and_locked_and_a_second_run_does_nothing(checkout:
         assert image.digest_of == "image"
         assert image.base_digest == PINNED
         assert image.requirements[7:] == hashlib.sha256((ROOT / "envs" / f"{name}.lock").read_bytes()).hexdigest()
-        assert image.sif == checkout.folder / "containers" / f"mlip-{name}-{image.digest[7:19]}.sif"
+        assert (image.builder, image.version) == ("docker", version())
+        assert image.name.startswith(f"localhost/{STORED[name]}:")
+        assert image.sif == checkout.folder / "containers" / f"{STORED[name]}-{image.digest[7:19]}.sif"
         assert image.sif.read_text() == image.digest  # the archive that the engine gave
         assert image.sif_sha256[7:] == hashlib.sha256(image.sif.read_bytes()).hexdigest()
     assert sorted(path.suffix for path in (checkout.folder / "containers").iterdir()) == [".sif"] * 3
 
     before = (checkout.folder / "docker" / "images.lock.yaml").stat().st_mtime_ns
-    checkout.environment["DOCKER_HOST"] = "tcp://127.0.0.1:1"  # no engine is needed to find that nothing is to be done
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE  # no engine is needed to find that nothing is to be done
     assert checkout.run().count("up to date") == 3
     assert len(checkout.engine.builds) == 3
     assert (checkout.folder / "docker" / "images.lock.yaml").stat().st_mtime_ns == before
@@ -172,10 +181,10 @@ def test_a_pushed_image_is_locked_by_its_repository_and_needs_no_engine_elsewher
     image = checkout.lock()["torch"]
     assert (image.digest, image.digest_of) == (MANIFEST, "repository")
     assert image.name in checkout.engine.pushed
-    assert image.sif.read_text() == f"docker://registry.example/group/mlip-torch@{MANIFEST}\n"
+    assert image.sif.read_text() == f"docker://registry.example/group/mlip-torch-cuda@{MANIFEST}\n"
 
     shutil.rmtree(checkout.folder / "containers")  # a colleague's clone: the lock alone
-    checkout.environment["DOCKER_HOST"] = "tcp://127.0.0.1:1"
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE
     checkout.run()
     assert checkout.lock()["torch"] == image
 
@@ -199,15 +208,121 @@ def test_a_failed_sif_leaves_nothing_behind(checkout: Checkout) -> None:
     assert not (checkout.folder / "docker" / "images.lock.yaml").exists()
 
 
+def test_without_an_engine_apptainer_builds_from_the_same_inputs(checkout: Checkout) -> None:
+    checkout.run("--image", "report")
+    by_engine = checkout.lock()["report"]
+    (checkout.folder / "docker" / "images.lock.yaml").unlink()
+    checkout.environment |= {"DOCKER_HOST": NO_ENGINE, "PIP_INDEX_URL": "https://mirror.example/simple"}
+    checkout.run("--image", "report")
+    image = checkout.lock()["report"]
+    assert (image.builder, image.digest_of, image.name) == ("apptainer", "sif", by_engine.name.split("/")[1])
+    assert (image.inputs, image.requirements, image.base_digest) == (by_engine.inputs, by_engine.requirements, PINNED)
+    assert image.digest[7:] == image.sif_sha256[7:] == hashlib.sha256(image.sif.read_bytes()).hexdigest()
+    assert image.sif == checkout.folder / "containers" / f"mlip-report-{image.digest[7:19]}.sif"
+    text = image.sif.read_text()
+    assert f"From: docker.io/library/python@{PINNED}\n" in text
+    assert "envs/report.lock /opt/mlip/report.lock\n" in text
+    assert "export PIP_INDEX_URL=https://mirror.example/simple\n" in text
+    assert f"org.opencontainers.image.base.digest {PINNED}\n" in text
+    assert "up to date" in checkout.run("--image", "report")
+    assert checkout.run("verify", "--image", "report").count("as built") == 1
+
+    image.sif.write_text("half")  # there is nothing else to make it from: it is built again
+    checkout.run("--image", "report")
+    assert checkout.lock()["report"] == image
+    assert len(checkout.engine.builds) == 1
+
+
+def test_a_base_in_a_file_needs_no_registry(checkout: Checkout, tmp_path: Path) -> None:
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE
+    archive = tmp_path / "base.tar"
+    archive.write_bytes(b"root")
+    checkout.run("--image", "report", "--base-image", f"oci-archive:{archive}")
+    image = checkout.lock()["report"]
+    assert image.base_digest == f"sha256:{hashlib.sha256(b'root').hexdigest()}"
+    assert image.sif.read_text().startswith(f"Bootstrap: oci-archive\nFrom: {archive}\n")
+    error = checkout.run("--image", "report", "--base-image", "python:3.11", status=2)
+    assert "base image python:3.11: Apptainer cannot tell its digest; name it as NAME@sha256:" in error
+
+
+def test_a_node_that_forbids_builds_says_so_in_one_line(checkout: Checkout) -> None:
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE
+    says = "FATAL:   Building from a definition file unprivileged requires either a suid installation or ..."
+    (checkout.folder / "programs" / "apptainer").write_text(f"#!/bin/sh\necho '{says}' >&2\nexit 255\n")
+    line = checkout.run("--image", "report", status=2).splitlines()[-1]
+    assert line.startswith(f"error: mlip-report.sif: apptainer build failed ({says})")
+    assert "(pull)" in line
+    assert not list((checkout.folder / "containers").iterdir())
+
+
+def test_cpu_and_cuda_images_have_names_of_their_own_and_neither_replaces_the_other_silently(
+    checkout: Checkout,
+) -> None:
+    checkout.run("--image", "torch")
+    cuda = checkout.lock()["torch"]
+    said = checkout.run("--image", "torch", "--cpu", "--no-hashes", error=True)
+    cpu = checkout.lock()["torch"]
+    assert "torch: mlip-torch-cpu replaces mlip-torch-cuda in docker/images.lock.yaml" in said
+    assert cuda.name.startswith("localhost/mlip-torch-cuda:")
+    assert cpu.name.startswith("localhost/mlip-torch-cpu:")
+    assert cpu.sif.name.startswith("mlip-torch-cpu-")
+    assert cuda.sif.is_file()
+    assert "replaces" not in checkout.run("--image", "report", "--cpu", "--no-hashes", error=True)
+
+
+# Keeps the words of a build as the image, and answers as buildah does.
+BUILDAH = f"""#!{sys.executable}
+import hashlib, json, os, pathlib, sys
+command, *words = sys.argv[1:]
+held = lambda tag: pathlib.Path(os.environ["HOME"], "store", tag.replace("/", "_"))
+if command == "build":
+    print("STEP 1")
+    held(words[words.index("--tag") + 1]).parent.mkdir(exist_ok=True)
+    held(words[words.index("--tag") + 1]).write_text(" ".join(words))
+elif command == "inspect":
+    if not held(words[2]).exists():
+        sys.exit(1)
+    manifest = json.dumps({{"layers": [{{"size": 70}}, {{"size": 7}}]}})
+    print(json.dumps({{"FromImageID": hashlib.sha256(held(words[2]).read_bytes()).hexdigest(), "Manifest": manifest}}))
+elif command == "push":
+    _, digest, tag, destination = words
+    if destination.startswith("docker://refused"):
+        sys.exit("Error: denied")
+    pathlib.Path(digest).write_text(f"sha256:{{5:064}}")
+    if destination.startswith("docker-archive:"):
+        pathlib.Path(destination.partition(":")[2]).write_text(held(tag).read_text())
+"""
+
+
+def test_buildah_builds_where_it_is_asked_or_an_image_is_needed(checkout: Checkout) -> None:
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE
+    program = checkout.folder / "programs" / "buildah"
+    program.write_text(BUILDAH)
+    program.chmod(0o755)
+    checkout.run("--image", "report", "--builder", "buildah")
+    image = checkout.lock()["report"]
+    assert (image.builder, image.digest_of, image.size) == ("buildah", "image", 77)
+    words = image.sif.read_text()
+    assert "--build-arg=HASHES=required" in words
+    assert f"--target dependencies --tag {image.name} --file" in words
+    checkout.run("--image", "report", "--push", "registry.example/group")
+    image = checkout.lock()["report"]
+    assert (image.builder, image.digest) == ("buildah", f"sha256:{5:064}")
+    assert image.name.startswith("registry.example/group/mlip-report:")
+    error = checkout.run("--image", "report", "--push", "refused.example/group", status=2)
+    assert error.splitlines()[-1].startswith("error: push refused.example/group/mlip-report:")
+    assert "Error: denied; check the address, and log in" in error
+
+
 def test_refusals_name_the_remedy(checkout: Checkout) -> None:
     assert "docker/foo/Dockerfile; choose from preprocess" in checkout.run("--image", "foo", status=2)
-    checkout.environment["DOCKER_HOST"] = "tcp://127.0.0.1:1"
-    error = checkout.run("--image", "report", status=2)
+    checkout.environment["DOCKER_HOST"] = NO_ENGINE
+    error = checkout.run("--image", "report", "--builder", "docker", status=2)
     assert error.count("\n") == 1
-    assert all(part in error for part in ("tcp://127.0.0.1:1", "start Docker", "podman system service", "DOCKER_HOST="))
-    if not (Path("/usr/bin/apptainer").exists() or Path("/bin/apptainer").exists()):
-        (checkout.folder / "programs" / "apptainer").unlink()
-    else:
-        checkout.environment["PATH"] = os.devnull
+    assert all(part in error for part in (NO_ENGINE, "start Docker", "podman system service", "DOCKER_HOST="))
+    checkout.environment["PATH"] = os.devnull
     assert "no apptainer on PATH" in checkout.run("--image", "report", status=2)
     assert "no container engine" in checkout.run("--image", "report", "--no-sif", status=2)
+    error = checkout.run("--image", "report", "--no-sif", "--builder", "apptainer", status=2)
+    assert "--builder apptainer: it builds SIFs, no images" in error
+    assert "no buildah on PATH" in checkout.run("--image", "report", "--no-sif", "--builder", "buildah", status=2)
