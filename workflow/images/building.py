@@ -78,7 +78,7 @@ class Builder:
         image = previous
         if image is None or image.inputs != inputs or not self._holds(name, image):
             image = self._built(name, base, base_digest, inputs)
-            _say_what_is_replaced(name, previous, image)
+            say_what_is_replaced(name, previous, image)
         return image if self.arguments.no_sif else self._with_sif(name, image)
 
     def _base_digest(self, base: str) -> str:
@@ -143,7 +143,7 @@ class Builder:
         return replace(image, sif=path, sif_sha256=f"sha256:{sha256_of(path)}")
 
 
-def _say_what_is_replaced(name: str, previous: Image | None, image: Image) -> None:
+def say_what_is_replaced(name: str, previous: Image | None, image: Image) -> None:
     """Print a line where the CPU image takes the place of the CUDA image, or the reverse."""
     before, now = (each and each.name.rpartition("/")[2].partition(":")[0] for each in (previous, image))
     if before and before != now:

@@ -54,6 +54,24 @@ def test_a_build_sees_locks_scripts_and_code_alone() -> None:
     assert [each for each in patterns if each[0] == "!"] == ["!docker/*.sh", "!envs/*.lock", "!stages", "!config.yaml"]
 
 
+def install(folder: Path, hashes: str, cuda: str, *files: str) -> None:
+    """Run install.sh with a pip that keeps what it would be given; `files` are what it would have installed."""
+    (folder / "x.lock").write_text(LOCK)
+    site = folder / "venv" / "lib" / "python3.11" / "site-packages"
+    for file in ("a/__init__.py", *files):
+        (site / file).parent.mkdir(parents=True, exist_ok=True)
+        (site / file).touch()
+    python = folder / "python3"
+    python.write_text(
+        f'#!/bin/bash\necho "$@" >>{folder}/calls\n[ "$2" = pip ] && cp "${{@: -1}}" {folder}/given\ntrue\n'
+    )
+    python.chmod(0o755)
+    subprocess.run(
+        ["bash", ROOT / "docker" / "install.sh", folder / "x.lock", hashes, cuda, folder / "venv"],
+        env={"PATH": f"{folder}:/usr/bin:/bin", "TMPDIR": str(folder)}, cwd=folder, check=True,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("hashes", "cuda", "installed", "checked"),
     [
@@ -65,22 +83,26 @@ def test_a_build_sees_locks_scripts_and_code_alone() -> None:
     ],
 )  # fmt: skip
 def test_what_is_installed(tmp_path: Path, hashes: str, cuda: str, installed: str, checked: bool) -> None:
-    (tmp_path / "x.lock").write_text(LOCK)
-    python = tmp_path / "python3"  # keeps what pip would be given
-    python.write_text(
-        f'#!/bin/bash\necho "$@" >>{tmp_path}/calls\n[ "$2" = pip ] && cp "${{@: -1}}" {tmp_path}/given\ntrue\n'
-    )
-    python.chmod(0o755)
-    subprocess.run(
-        ["bash", ROOT / "docker" / "install.sh", tmp_path / "x.lock", hashes, cuda],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}, cwd=tmp_path, check=True,
-    )  # fmt: skip
+    install(tmp_path, hashes, cuda)
     assert (tmp_path / "given").read_text() == installed
     calls = (tmp_path / "calls").read_text()
     assert ("--require-hashes" in calls) == checked
     assert "--no-deps" in calls
     assert (tmp_path / "x.lock").read_text() == LOCK
     assert not list(tmp_path.glob("tmp.*"))
+
+
+def test_what_no_stage_runs_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    kept = ["a/__init__.py", "a/testing/core.py", "a/tests.py", "torch/bin/torch_shm_manager", "torch/lib/libtorch.so",
+            "triton/backends/nvidia/include/cuda.h", "triton/backends/nvidia/bin/ptxas", "ziglang/zig",
+            "ziglang/lib/libc/glibc/abilists", "ziglang/lib/libc/include/x86_64-linux-gnu/a.h"]  # fmt: skip
+    removed = ["a/tests/test_a.py", "a/b/tests/data/x", "torch/test/Dict_test", "torch/bin/test_api",
+               "torch/bin/TCPStoreTest", "torch/bin/protoc-3.13.0.0", "triton/backends/nvidia/lib/cupti/libcupti.so",
+               "ziglang/lib/libc/mingw/a.c", "ziglang/lib/libc/include/any-windows-any/a.h",
+               "ziglang/lib/libc/include/generic-freebsd/a.h", "ziglang/lib/libc/darwin/a.c"]  # fmt: skip
+    install(tmp_path, "none", "yes", *kept, *removed)
+    site = tmp_path / "venv" / "lib" / "python3.11" / "site-packages"
+    assert sorted(str(path.relative_to(site)) for path in site.rglob("*") if path.is_file()) == sorted(kept)
 
 
 def test_caches_lie_below_tmpdir_unless_the_user_says_otherwise(tmp_path: Path) -> None:

@@ -7,72 +7,20 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from docker_api import MANIFEST, FakeEngine, running
+from image_checkout import BUILDAH, Checkout
 
 from stages.common.errors import InputError
 from workflow.images.engine import Engine
-from workflow.images.lock import Image, read_images_lock
 from workflow.images.recipes import version
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = "sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b"
-
-# A SIF that names what it was made from: the text of the archive or of the definition file, or the address.
-APPTAINER = """#!/bin/bash
-for source; do :; done
-target=${@: -2:1}
-case $source in
-  docker-archive:*) cat "${source#docker-archive:}" >"$target" ;;
-  *.def) cat "$source" >"$target" ;;
-  *) echo "$source" >"$target" ;;
-esac
-"""
 STORED = {"preprocess": "mlip-preprocess", "report": "mlip-report", "torch": "mlip-torch-cuda"}
 NO_ENGINE = "tcp://127.0.0.1:1"
-
-
-@dataclass
-class Checkout:
-    folder: Path
-    engine: FakeEngine
-    environment: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *arguments: str, status: int = 0, error: bool = False) -> str:
-        """Standard output where it succeeds, standard error where it fails or `error` asks for it."""
-        environment = {
-            "PATH": f"{self.folder}/programs:/usr/bin:/bin",
-            "DOCKER_HOST": self.engine.host,
-            "HOME": str(self.folder),
-            **self.environment,
-        }
-        command = [sys.executable, "-m", "workflow.images", *arguments]
-        done = subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, check=False, timeout=300
-        )
-        assert done.returncode == status, done.stdout + done.stderr
-        return done.stderr if status or error else done.stdout
-
-    def lock(self) -> dict[str, Image]:
-        return read_images_lock(self.folder / "docker" / "images.lock.yaml")
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    for part in ("stages/common", "workflow/images", "docker", "envs"):
-        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__", "images.lock.yaml"))
-    for part in ("stages/__init__.py", "workflow/__init__.py", "pyproject.toml", ".dockerignore"):
-        shutil.copy(ROOT / part, tmp_path / part)
-    (tmp_path / "programs").mkdir()
-    (tmp_path / "programs" / "apptainer").write_text(APPTAINER)
-    (tmp_path / "programs" / "apptainer").chmod(0o755)
-    with running(FakeEngine()) as engine:
-        yield Checkout(tmp_path, engine)
 
 
 def test_an_image_that_the_engine_lost_is_named(monkeypatch) -> None:
@@ -270,35 +218,9 @@ def test_cpu_and_cuda_images_have_names_of_their_own_and_neither_replaces_the_ot
     assert "replaces" not in checkout.run("--image", "report", "--cpu", "--no-hashes", error=True)
 
 
-# Keeps the words of a build as the image, and answers as buildah does.
-BUILDAH = f"""#!{sys.executable}
-import hashlib, json, os, pathlib, sys
-command, *words = sys.argv[1:]
-held = lambda tag: pathlib.Path(os.environ["HOME"], "store", tag.replace("/", "_"))
-if command == "build":
-    print("STEP 1")
-    held(words[words.index("--tag") + 1]).parent.mkdir(exist_ok=True)
-    held(words[words.index("--tag") + 1]).write_text(" ".join(words))
-elif command == "inspect":
-    if not held(words[2]).exists():
-        sys.exit(1)
-    manifest = json.dumps({{"layers": [{{"size": 70}}, {{"size": 7}}]}})
-    print(json.dumps({{"FromImageID": hashlib.sha256(held(words[2]).read_bytes()).hexdigest(), "Manifest": manifest}}))
-elif command == "push":
-    _, digest, tag, destination = words
-    if destination.startswith("docker://refused"):
-        sys.exit("Error: denied")
-    pathlib.Path(digest).write_text(f"sha256:{{5:064}}")
-    if destination.startswith("docker-archive:"):
-        pathlib.Path(destination.partition(":")[2]).write_text(held(tag).read_text())
-"""
-
-
 def test_buildah_builds_where_it_is_asked_or_an_image_is_needed(checkout: Checkout) -> None:
     checkout.environment["DOCKER_HOST"] = NO_ENGINE
-    program = checkout.folder / "programs" / "buildah"
-    program.write_text(BUILDAH)
-    program.chmod(0o755)
+    checkout.program("buildah", BUILDAH)
     checkout.run("--image", "report", "--builder", "buildah")
     image = checkout.lock()["report"]
     assert (image.builder, image.digest_of, image.size) == ("buildah", "image", 77)
