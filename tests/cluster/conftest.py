@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,6 +20,9 @@ import pytest
 from fault_runs import ONLY_PREPARATION, UP_TO_PREPARATION, Run
 from two_node_slurm import TwoNodeSlurm
 from user_checkout import Checkout, set_account
+
+from stages.common.errors import InputError
+from workflow.images.lock import read_images_lock
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = ROOT / "tests" / "cluster"
@@ -33,22 +36,34 @@ runroot = "{cache}/run"
 
 
 @pytest.fixture(scope="session")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodeSlurm]:
+def installed() -> None:
+    """SLURM, Podman, buildah and Apptainer; nothing of it runs."""
     if os.geteuid() != 0:
         pytest.skip("CLUSTER TESTS NOT RUN: they install SLURM and Apptainer, which takes root on Debian 12")
     assert platform.machine() == "x86_64", "the cluster tests fetch Apptainer for x86_64"
     subprocess.run([HERE / "install.sh"], check=True, timeout=900)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory, installed: None) -> Iterator[TwoNodeSlurm]:  # noqa: ARG001
     with TwoNodeSlurm(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Podman's service, which speaks Docker's API: its address for DOCKER_HOST."""
-    socket = tmp_path_factory.mktemp("podman") / "api.sock"
-    configuration = socket.with_name("storage.conf")  # nobody else's images
+def base_image(tmp_path_factory: pytest.TempPathFactory, installed: None) -> str:  # noqa: ARG001
+    """The name of the base image, in a store of images that is nobody else's."""
+    configuration = tmp_path_factory.mktemp("podman") / "storage.conf"
     configuration.write_text(STORAGE.format(cache=CACHE))
     os.environ["CONTAINERS_STORAGE_CONF"] = str(configuration)
+    subprocess.run([ROOT / "docker" / "offline" / "base_image.sh", CACHE / "base"], check=True, timeout=900)
+    return "localhost/python:3.11-slim"
+
+
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory, base_image: str) -> Iterator[str]:  # noqa: ARG001
+    """Podman's service, which speaks Docker's API: its address for DOCKER_HOST."""
+    socket = tmp_path_factory.mktemp("podman") / "api.sock"
     environment = os.environ | {"BUILDAH_ISOLATION": "chroot"}  # no namespaces to be had inside a container
     service = subprocess.Popen(
         ["podman", "--runtime", "/usr/sbin/runc", "system", "service", "--time=0", f"unix://{socket}"],
@@ -65,7 +80,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: TwoNodeSlurm, podman: str) -> Checkout:
+def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: TwoNodeSlurm, podman: str, base_image: str) -> Checkout:
     """A copy of the repository after `make images`. MLIP_CLUSTER_CHECKOUT names a folder where it, and what was run in
     it, is kept for the next session: as after `git pull`, only what a change invalidates runs again."""
     kept = os.environ.get("MLIP_CLUSTER_CHECKOUT")
@@ -80,11 +95,11 @@ def checkout(tmp_path_factory: pytest.TempPathFactory, slurm: TwoNodeSlurm, podm
             shutil.copy(source, folder / part)
     if not (folder / "slurm").is_symlink():
         (folder / "slurm").symlink_to("workflow/profiles/slurm")
-    subprocess.run([ROOT / "docker" / "offline" / "base_image.sh", CACHE / "base"], check=True, timeout=900)
     lock, known = folder / "docker" / "images.lock.yaml", CACHE / "images.lock.yaml"
-    if known.exists():
+    with suppress(InputError):  # none, or one of another version
+        read_images_lock(known)
         shutil.copy(known, lock)  # what an earlier test built from the same files is not built again
-    images = [sys.executable, "-m", "workflow.images", "--base-image", "localhost/python:3.11-slim"]
+    images = [sys.executable, "-m", "workflow.images", "--base-image", base_image]
     images += ["--sif-folder", str(CACHE / "containers")]
     with wheels_of_this_machine() as address:
         environment = os.environ | {"DOCKER_HOST": podman, "PIP_FIND_LINKS": address}

@@ -32,6 +32,7 @@ WRITTEN = (
     "/data/",
     "containers/",
     "docker/images.lock.yaml",
+    "docker/images.pub",
     ".venv",
     "weights/",
 )  # by the user, or by commands
@@ -164,7 +165,7 @@ def check_nothing(words: list[str]) -> None:
 
 OTHERS = (
     *("source", "cd", "git", "$EDITOR", "mkdir", "cp", "for", "do", "done", "export"),
-    *("pre-commit", "curl", "docker", "podman"),
+    *("pre-commit", "curl", "docker", "podman", "openssl", "skopeo"),
 )
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "make": check_make,
