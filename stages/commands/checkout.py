@@ -13,7 +13,7 @@ SUMMARIES = {
     "doctor": "check the setup before a long run; name remedies",
     "estimate": "estimate hours, GPU-hours and bytes of a whole run",
     "why": "list what would run again, and because of which file, key, input or image",
-    "images": "build the container images with Docker, Podman or Apptainer alone",
+    "images": "build the container images with Docker, Podman or Apptainer alone, or pull them",
     "audit": "compare pinned packages with known vulnerabilities, offline",
 }
 _WITH_FILES = ("--configfile", "--configfiles")
