@@ -1,6 +1,7 @@
 """A job of several nodes: what is asked for, and a command that reaches every node as it was written."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -23,12 +24,15 @@ exec env -i PATH="$PATH" SLURM_NODEID="$APPTAINERENV_SLURM_NODEID" GPUS="$APPTAI
 """
 
 
-def run(folder: Path, command: str) -> list[str]:
-    """Lines that a shell command writes, where srun and apptainer are the scripts above."""
-    for name, text in {"srun": SRUN, "apptainer": APPTAINER}.items():
+def run(folder: Path, command: str, program: str = "apptainer") -> list[str]:
+    """Lines that a shell command writes, where srun and apptainer are the scripts above, and nothing else is there."""
+    apptainer = APPTAINER.replace("apptainer", program).replace("APPTAINER", program.upper())
+    for name, text in {"srun": SRUN, program: apptainer}.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_LAUNCH_NODE_IPADDR": "first"}
+    for tool in ("bash", "basename", "cat", "env"):
+        (folder / tool).symlink_to(shutil.which(tool) or "")
+    environment = os.environ | {"PATH": str(folder), "SLURM_LAUNCH_NODE_IPADDR": "first"}
     done = subprocess.run(
         ["bash", "-c", command], env=environment, cwd=folder, capture_output=True, text=True, check=True, timeout=60
     )
@@ -46,11 +50,12 @@ def test_a_command_reaches_every_node_with_its_quotes(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "error\nerror\n"
 
 
-def test_the_container_of_a_node_sees_its_own_variables(tmp_path: Path) -> None:
+@pytest.mark.parametrize("program", ["apptainer", "singularity"])
+def test_the_container_of_a_node_sees_its_own_variables(tmp_path: Path, program: str) -> None:
     written = 'echo "$SLURM_NODEID $GPUS ${HOME-none}" 2> /dev/null'
     command = Spread(2, 4).command(written, "/images/a b.sif", "--nv --cleanenv", {"A": "b"}).replace("{threads}", "1")
-    start = f"apptainer exec --home {tmp_path} --nv --cleanenv /images/a b.sif"
-    assert run(tmp_path, command) == [start, "0 0 none", start, "1 1 none"]
+    start = f"{program} exec --home {tmp_path} --nv --cleanenv /images/a b.sif"
+    assert run(tmp_path, command, program) == [start, "0 0 none", start, "1 1 none"]
 
 
 def test_one_node_changes_nothing() -> None:

@@ -8,28 +8,33 @@ from pathlib import Path
 from stages.common.errors import InputError
 from stages.configuration import Config
 from workflow.doctor.findings import Finding, ask, present
-from workflow.images.environment import PASSED, container_environment
+from workflow.images.environment import PASSED, container_environment, container_program
 from workflow.images.lock import REMEDY, Image, read_images_lock
 from workflow.images.recipes import image_names
 from workflow.images.running import image_problems, remembered_sif_problem
 
-_EXEC = ("apptainer", "--silent", "exec", "--cleanenv")
+_IN_CONTAINER = ("--silent", "exec", "--cleanenv")
 
 
 def check_apptainer() -> Finding:
-    """Check that Apptainer is there and starts."""
-    if not present("apptainer"):
+    """Check that Apptainer, or Singularity, is there and starts."""
+    program = container_program()
+    if not present(program):
         remedy = (
             "install it, or load it (`module load apptainer`) on the machine that runs snakemake and on "
             "the compute nodes"
         )
         return Finding("error", "Apptainer", "no apptainer on PATH", remedy)
-    version = ask("apptainer", "--version")
+    version = ask(program, "--version")
     if not version:
         return Finding(
             "error", "Apptainer", version.problem or "", "ask your site: Apptainer is installed, but does not start"
         )
     return Finding("ok", "Apptainer", version.output.strip())
+
+
+def _prefix() -> str:
+    return f"{container_program().upper()}ENV_"
 
 
 def check_images(checkout: Path) -> tuple[list[Finding], dict[str, Image]]:
@@ -59,28 +64,32 @@ def check_inside(config: Config, checkout: Path, images: Mapping[str, Image]) ->
         environment = container_environment(folders, os.environ, Path(tempfile.gettempdir()))
     except InputError as error:
         return Finding.of_error("bind paths", error)
-    started = ask(*_EXEC, str(image.sif), "python", "--version", seconds=120, environment=environment)
+    started = ask(
+        container_program(), *_IN_CONTAINER, str(image.sif), "python", "--version", seconds=120, environment=environment
+    )
     if not started:
         remedy = (
-            "run `apptainer exec SIF python --version` and correct what it reports; on a cluster, also on "
+            f"run `{container_program()} exec SIF python --version` and correct what it reports; on a cluster, also on "
             "a compute node"
         )
         return [Finding("error", "container", f"image {name} does not start: {started.problem}", remedy)]
     return [
         Finding("ok", "container", f"image {name} starts: {started.output.strip()}"),
         check_variables(image, environment),
-        check_binds(image, environment, [*folders.values(), Path(environment["APPTAINERENV_TMPDIR"])]),
+        check_binds(image, environment, [*folders.values(), Path(environment[f"{_prefix()}TMPDIR"])]),
     ]
 
 
 def check_variables(image: Image, environment: Mapping[str, str]) -> Finding:
     """Check that the variables that are let through arrive. Their values are compared, never shown."""
-    told = {name: environment[f"APPTAINERENV_{name}"] for name in PASSED if f"APPTAINERENV_{name}" in environment}
-    inside = ask(*_EXEC, str(image.sif), "env", seconds=120, environment=environment)
+    told = {name: environment[_prefix() + name] for name in PASSED if _prefix() + name in environment}
+    inside = ask(container_program(), *_IN_CONTAINER, str(image.sif), "env", seconds=120, environment=environment)
     seen = dict(line.partition("=")[::2] for line in inside.output.splitlines())
     lost = [name for name, value in told.items() if seen.get(name) != value]
     if lost or not inside:
-        remedy = "check whether apptainer.conf or a variable APPTAINER_* of your site forbids APPTAINERENV_*"
+        remedy = (
+            f"check whether a configuration or a variable {container_program().upper()}_* of your site forbids them"
+        )
         return Finding("error", "variables", f"not visible inside: {', '.join(lost) or inside.problem}", remedy)
     return Finding(
         "ok", "variables", f"visible inside: {', '.join(told) or 'none of the passed variables is set here'}"
@@ -91,10 +100,22 @@ def check_binds(image: Image, environment: Mapping[str, str], folders: list[Path
     """Check that every folder that jobs use can be read inside."""
     present_here = [str(folder.absolute()) for folder in folders if folder.exists()]
     script = 'for place; do test -r "$place" || echo "$place"; done'
-    inside = ask(*_EXEC, str(image.sif), "sh", "-c", script, "sh", *present_here, seconds=120, environment=environment)
+    inside = ask(
+        container_program(),
+        *_IN_CONTAINER,
+        str(image.sif),
+        "sh",
+        "-c",
+        script,
+        "sh",
+        *present_here,
+        seconds=120,
+        environment=environment,
+    )
     lost = inside.output.split("\n")[:-1]
     if lost or not inside:
-        remedy = "bind the real path: export APPTAINER_BIND=/real/path (a folder behind a link needs both paths)"
+        bind = f"{container_program().upper()}_BIND"
+        remedy = f"bind the real path: export {bind}=/real/path (a folder behind a link needs both paths)"
         return Finding("error", "bind paths", f"not readable inside: {', '.join(lost) or inside.problem}", remedy)
     return Finding("ok", "bind paths", f"readable inside: {', '.join(dict.fromkeys(present_here))}")
 
@@ -111,7 +132,7 @@ def check_compiler(config: Config, image: Image | None) -> list[Finding]:
         return []
     if image is None:
         return [Finding("not checked", "C compiler", "there is no image `torch` to check")]
-    found = ask(*_EXEC, str(image.sif), "sh", "-c", _FIND_COMPILER, seconds=120)
+    found = ask(container_program(), *_IN_CONTAINER, str(image.sif), "sh", "-c", _FIND_COMPILER, seconds=120)
     if found:
         return [Finding("ok", "C compiler", f"torch.compile finds {found.output.strip()} in the image torch")]
     what = "none in the image torch, but torch.compile needs one on a GPU"

@@ -3,6 +3,7 @@
 from stages.configuration import Config
 from workflow.doctor.findings import Answer, Finding, ask, present
 from workflow.gpu_requests import asked_model
+from workflow.images.environment import container_program
 from workflow.images.lock import Image
 from workflow.site_profile import SiteProfile
 
@@ -32,7 +33,7 @@ def check_gpu(profile: SiteProfile, config: Config, image: Image | None, seconds
         return Finding(
             "not checked", "GPU", "the check needs a job in the queue", "add --gpu to request one for a minute"
         )
-    command = ["apptainer", "--silent", "exec", "--nv", "--cleanenv", str(image.sif), "python", "-c", _PROGRAM]
+    command = [container_program(), "--silent", "exec", "--nv", "--cleanenv", str(image.sif), "python", "-c", _PROGRAM]
     if profile.on_slurm:
         command = [*allotment(profile, seconds or 0), *command]
     return _judged(config, ask(*command, seconds=(seconds or 120) + 30), profile.on_slurm)

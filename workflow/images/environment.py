@@ -1,10 +1,12 @@
 """Environment of a stage's container: the folders bound into it and the variables that are let through.
 
 Containers start with `--cleanenv`, so that nobody's PYTHONPATH or conda decides a result. That also drops what a job
-needs, so it is passed by name: Apptainer passes APPTAINERENV_X on as X, and binds what APPTAINER_BIND lists.
+needs, so it is passed by name: Apptainer passes APPTAINERENV_X on as X, and binds what APPTAINER_BIND lists. Where
+there is Singularity alone, the names begin with SINGULARITY.
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -32,13 +34,19 @@ PASSED = (
 )
 
 
+def container_program() -> str:
+    """Return the program that Snakemake starts containers with: apptainer, or singularity where that alone is there."""
+    return "singularity" if shutil.which("singularity") and not shutil.which("apptainer") else "apptainer"
+
+
 def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str], temporary: Path) -> dict[str, str]:
     """Return the variables to set for Apptainer; `folders` maps a key of the configuration to its folder.
 
     Folders that do not exist yet are left out. `temporary` is of this machine: a job inherits the variables of the
     login node, whose TMPDIR may not exist here. Raises InputErrors, a line for each folder that cannot be bound.
     """
-    site = environ.get(_SITE_BIND, environ.get("APPTAINER_BIND", ""))  # in a job the latter has our own additions
+    program = container_program().upper()
+    site = environ.get(_SITE_BIND, environ.get(f"{program}_BIND", ""))  # in a job the latter has our own additions
     errors, binds = [], dict.fromkeys(filter(None, site.split(",")))
     for key, folder in {**folders, "TMPDIR": temporary}.items():
         for place in _places(folder):
@@ -57,10 +65,10 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
     git = {f"MLIP_{key.upper()}": value for key, value in git_state().items()}
     # `git` without the prefix, too: jobs inherit it, and no node asks git again.
     return (
-        {f"APPTAINERENV_{name}": value for name, value in (passed | git).items()}
+        {f"{program}ENV_{name}": value for name, value in (passed | git).items()}
         | git
         | {
-            "APPTAINER_BIND": ",".join(binds),
+            f"{program}_BIND": ",".join(binds),
             _SITE_BIND: site,
         }
     )

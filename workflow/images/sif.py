@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import atomic_path, sha256_of
+from workflow.images.environment import container_program
 from workflow.images.lock import ROOT
 
 # gzip, which every kernel reads. Compared with its default level: a third of the time, 12 % more space (report image,
@@ -26,8 +27,8 @@ def sif_path(folder: Path, image: str, digest: str) -> Path:
 
 
 def check_apptainer() -> None:
-    """Raise an InputError where there is no Apptainer."""
-    if shutil.which("apptainer") is None:
+    """Raise an InputError where there is no Apptainer, and no Singularity either."""
+    if shutil.which(container_program()) is None:
         raise InputError("no apptainer on PATH: install it, load it (`module load apptainer`), or build with --no-sif")
 
 
@@ -63,7 +64,9 @@ def build_sif(path: Path, source: str, show: bool = False) -> None:
     InputError where the build fails.
     """
     with atomic_path(path) as temporary:
-        command = ["apptainer", "build", "--disable-cache", "--mksquashfs-args", SQUASHFS, str(temporary), source]
+        program = container_program()
+        quicker = ["--mksquashfs-args", SQUASHFS] if program == "apptainer" else []  # unknown to Singularity 3
+        command = [program, "build", "--disable-cache", *quicker, str(temporary), source]
         lines = []
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -77,4 +80,4 @@ def build_sif(path: Path, source: str, show: bool = False) -> None:
                 print("\n".join(lines), file=sys.stderr)
             reason = next((line for line in reversed(lines) if line), "no message")
             remedy = "see its output above" + (", or use published images (pull)" if show else "")
-            raise InputError(f"{path.name}: apptainer build failed ({reason})", remedy=remedy)
+            raise InputError(f"{path.name}: {program} build failed ({reason})", remedy=remedy)

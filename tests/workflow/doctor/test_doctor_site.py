@@ -55,6 +55,16 @@ def test_apptainer_is_missed_or_quoted(program) -> None:
     assert check_apptainer().status == "ok"
 
 
+def test_singularity_does_where_there_is_no_apptainer(program, config, image: Image, monkeypatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host")
+    program("python", "echo Python 3.11.9")
+    own = APPTAINER.replace("APPTAINER", "SINGULARITY").replace("apptainer version", "singularity-ce version")
+    program("singularity", own % (os.environ["PATH"], ""))
+    assert "singularity-ce version 1.4.5" in check_apptainer().what
+    findings = check_inside(config, ROOT, {"torch": image})
+    assert [each.status for each in findings] == ["ok", "ok", "ok"], findings
+
+
 def test_a_container_is_asked_what_it_sees(program, config, image: Image, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://secret:word@host")
     program("python", "echo Python 3.11.9")

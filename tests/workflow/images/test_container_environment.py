@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import InputError
-from workflow.images.environment import container_environment
+from workflow.images.environment import container_environment, container_program
 
 
 def test_variables_of_the_job_are_passed_and_no_others(tmp_path: Path) -> None:
@@ -26,6 +26,20 @@ def test_variables_of_the_job_are_passed_and_no_others(tmp_path: Path) -> None:
         "APPTAINERENV_MLFLOW_TRACKING_TOKEN": "t=,",
         "APPTAINERENV_TMPDIR": str(tmp_path),
     }
+
+
+def test_a_site_that_has_singularity_alone_gets_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert container_program() == "apptainer"  # the one to install
+    for name in ("singularity", "apptainer"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+        assert container_program() == name
+    (tmp_path / "apptainer").unlink()
+    environ = {"SLURM_JOB_ID": "7", "SINGULARITY_BIND": "/site", "APPTAINER_BIND": "/other"}
+    seen = container_environment({}, environ, tmp_path)
+    assert (seen["SINGULARITYENV_SLURM_JOB_ID"], seen["SINGULARITY_BIND"]) == ("7", f"/site,{tmp_path}")
+    assert not any(name.startswith("APPTAINER") for name in seen)
 
 
 def test_folders_are_bound_once_by_their_own_name_and_behind_links(tmp_path: Path) -> None:
