@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from stages.common.errors import InputError
+from stages.common.files.atomic_files import check_writable
 from stages.common.settings import checked_path, validating
 from stages.common.yaml_files import parse_yaml, read_mapping
 from stages.config import check
@@ -49,6 +50,20 @@ def check_checkout(folder: Path) -> None:
         checked_path(str(folder))
     except ValueError as error:
         raise InputError(f"the checkout {folder}: {error}") from None
+
+
+def check_records(folder: Path) -> None:
+    """Refuse a current folder in which Snakemake cannot keep its records: it would end with a traceback."""
+    for each in (folder, *(folder / name for name in ("locks", "metadata", "incomplete", "log"))):
+        try:
+            check_writable(each, folder=True)
+        except InputError as error:
+            remedy = error.remedy
+            if each.is_dir() and not os.access(each, os.W_OK):
+                remedy = f"its owner has to allow it: chmod -R g+w {folder}"
+            elif not os.access(folder.parent, os.W_OK):
+                remedy = "call from a folder of your own, with -s (docs/operators/shared_file_systems.md)"
+            raise InputError(f"Snakemake's records in {error.what}", remedy) from None
 
 
 def _as_mapping(value: Any) -> Any:

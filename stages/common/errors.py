@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -70,8 +71,32 @@ class InputErrors(InputError):  # noqa: N818 - several of them
         return self._errors
 
 
+def room_at(path: str | os.PathLike[str]) -> str:
+    """Return what is left where `path` lies, in words: "12 MiB and 0 files free in FOLDER"; "" where nobody says."""
+    folder = Path(path).absolute()
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        left = os.statvfs(folder)
+    except (OSError, ValueError):
+        return ""
+    files = f" and {left.f_favail:,} files" if left.f_files else ""
+    return f"{left.f_bavail * left.f_frsize / 2**20:,.0f} MiB{files} free in {folder}"
+
+
+def _no_space(path: str | None, code: int, words: str) -> InputError:
+    """Return the error of a full disk, of a file system without free inodes, or of a used up quota."""
+    room = room_at(path) if path else ""
+    what = f"{path or 'a file or standard output'}: {words}" + (f" ({room})" if room else "")
+    remedy = "free space"
+    if code == errno.EDQUOT:
+        remedy = "your quota of bytes or of files is used up: remove what you can, or ask for more"
+    elif " and 0 files free" in room:
+        remedy = "remove files there (it has no inode left), for example old workspaces"
+    return InputError(what, f"{remedy}, and run again; no output is half written")
+
+
 _REMEDIES = {
-    **dict.fromkeys(NO_SPACE, "free space and run again; no output is half written"),
     **dict.fromkeys((errno.EACCES, errno.EPERM), "name another path, or get the right to use this one"),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "name another path: a file is where a folder has to be"),
     errno.EROFS: "name a path on a disk that can be written",
@@ -91,7 +116,8 @@ def of_the_system(error: OSError) -> InputError | None:
     if isinstance(path, bytes):
         path = os.fsdecode(path)
     if error.errno in NO_SPACE:
-        path = path or "a file or standard output"
+        named = None if isinstance(path, int) else path
+        return _no_space(named, error.errno or 0, error.strerror or str(error))
     if not path or isinstance(path, int):
         return None
     remedy = _REMEDIES.get(error.errno or 0, "check the path and its disk, and run again")

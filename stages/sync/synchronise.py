@@ -83,6 +83,8 @@ def synchronise(
             found, problems = find_journals(journals)
             now, grace = time.time_ns() // 1_000_000, round(grace_hours * _MILLISECONDS_AN_HOUR)
             warnings = follow_move(database, artifacts) if database and artifacts else []
+            if database:
+                _allow_writing(database)
             forget_artifact_places()
             client = MlflowClient(uri)
             project = experiment or _project(found)
@@ -112,6 +114,18 @@ def synchronise(
         warnings=warnings + changes.warnings + unregistered,
         problems=problems,
     )
+
+
+def _allow_writing(database: Path) -> None:
+    """Create a database that does not exist yet with the mode of the umask: SQLite's own shuts the group out.
+
+    Raises InputError for one of another user that this one cannot write.
+    """
+    if not database.exists():
+        database.touch()
+    if not os.access(database, os.W_OK):
+        remedy = "its owner has to allow it (`chmod g+w` on it), or name a server by MLFLOW_TRACKING_URI"
+        raise InputError(f"{database}: you may read it only", remedy)
 
 
 def records_of(found: list[FoundJournal], root: Path, now: int, grace: int) -> list[tuple[RunRecord, Path]]:

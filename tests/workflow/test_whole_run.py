@@ -2,6 +2,9 @@
 
 import json
 import sqlite3
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -59,6 +62,24 @@ def test_labels_agree_with_the_truth_that_was_drawn(finished_run) -> None:
         }
         table = read_table(results(finished_run) / "label_images" / dataset / "labels.arrow", LABELS)
         assert dict(zip(table["image_id"].to_pylist(), table["target"].to_pylist(), strict=True)) == drawn
+
+
+def test_the_estimate_counts_the_files_of_every_stage(finished_run) -> None:
+    """Without states, which are gone by now, MLflow's copies and Snakemake's records."""
+    files = ("workflow/profiles/demo/settings.yaml", "miniature.yaml")
+    command = [sys.executable, "-m", "workflow.estimate", "--profile", "workflow/profiles/demo", "--json"]
+    done = subprocess.run([*command, "--configfile", *files], cwd=finished_run.folder, capture_output=True, check=True)
+    estimated = {each["stage"]: each["files"] for each in json.loads(done.stdout)["stages"]}
+    workspace = results(finished_run).parent
+    counted: Counter[str] = Counter()
+    for top in ("results", "logs"):
+        for path in (workspace / top).rglob("*"):
+            counted[path.relative_to(workspace / top).parts[0].partition(".")[0]] += 1
+    counted["make_phantom"] += sum(1 for _ in (workspace / "phantom").rglob("*"))
+    assert counted.keys() == estimated.keys()
+    for name, count in counted.items():
+        assert count <= estimated[name], name
+    assert sum(estimated.values()) < 3 * counted.total()
 
 
 def test_splits_are_audited_beside_the_first_training_at_the_latest(finished_run) -> None:

@@ -17,16 +17,18 @@ from stages.common.errors import InputError
 from stages.configuration import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.findings import Finding, failed, table
-from workflow.doctor.folders import check_disk, check_quota, check_scratch, check_workspace
+from workflow.doctor.folders import check_disk, check_scratch, check_workspace, existing
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_datasets, check_weights
 from workflow.doctor.labels import check_labels
+from workflow.doctor.quotas import check_quotas
+from workflow.doctor.sharing import check_locks, check_sharing
 from workflow.doctor.slurm import check_slurm
 from workflow.doctor.surroundings import check_programs
 from workflow.doctor.tracking_server import check_tracking
 from workflow.doctor.training_studies import check_training_studies
-from workflow.estimate.whole_run import bytes_to_write
+from workflow.estimate.whole_run import room_for_run
 from workflow.gpu_requests import asked_gpus
 from workflow.images.lock import Image
 from workflow.input_files import check_files
@@ -94,13 +96,15 @@ def _of_configuration(
     yield from check_weights(config)
     workspace = Path(config.workspace)
     yield check_workspace(workspace)
+    yield from check_sharing(workspace, Path(".snakemake"))
+    yield from check_locks(workspace)
     try:
-        needed = bytes_to_write(config, indexes.of)
+        needed = room_for_run(config, indexes.of)
     except InputError as error:
         yield Finding("not checked", "disk", f"no estimate of the disk space for a run: {error}")
     else:
-        yield check_disk(workspace, needed)
-        yield check_quota(workspace, needed)
+        yield from check_disk(workspace, needed)
+        yield from check_quotas(existing(workspace), needed)
     yield check_tracking(workspace, profile.on_slurm)
 
 

@@ -1,17 +1,16 @@
 """Checks of the workspace: it can be written, and has room for what the estimate says."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import check_writable
-from workflow.doctor.findings import Finding, ask, present
+from workflow.doctor.findings import Finding
+from workflow.estimate.whole_run import Room
 
 _GB = 1e9
-_FILES = 50_000  # more than a full run leaves: jobs x (outputs, side-cars, journals, logs)
 
 
 def check_workspace(workspace: Path) -> Finding:
@@ -52,57 +51,26 @@ def _scratch(name: str, place: Path, remedy: str) -> Finding:
     return Finding("ok", name, f"{place} is writable")
 
 
-def check_disk(workspace: Path, bytes_needed: float) -> Finding:
-    """Check the free space; `bytes_needed` is the upper end of the estimate, less what is there."""
+def check_disk(workspace: Path, needed: Room) -> list[Finding]:
+    """Check the free space and the free inodes; `needed` is the upper end of the estimate, less what is there."""
     place = existing(workspace)
-    free = shutil.disk_usage(place).free
-    what = f"{free / _GB:,.0f} GB free in {place}; a run writes about {bytes_needed / _GB:,.1f} GB"
-    if free < bytes_needed:
-        return Finding("error", "disk", what, "free space, or set `workspace` in config.yaml to a larger file system")
-    if free < 1.2 * bytes_needed:
-        return Finding(
-            "warning", "disk", what, "little space is left: jobs fail on a full disk, and resume once there is space"
-        )
-    return Finding("ok", "disk", what)
-
-
-def check_quota(workspace: Path, bytes_needed: float) -> Finding:
-    """Check the quota with `quota`, which knows only local and NFS file systems."""
-    remedy = "use your site's command: `lfs quota -h -u $USER PATH`, `mmlsquota`, or another"
-    if not present("quota"):
-        return Finding("not checked", "quota", "the command `quota` is not installed", remedy)
-    source = ask("df", "--output=source", str(existing(workspace)))
-    device = source.output.partition("\n")[2].strip()
-    answer = ask("quota", "--no-wrap", "--raw-grace", "--show-mntpoint")
-    limits = quotas(answer.output)
-    if device not in limits:
-        return Finding("not checked", "quota", f"`quota` reports none for {device or existing(workspace)}", remedy)
-    used, limit, files, most_files = limits[device]
-    what = (
-        f"{used / _GB:,.0f} of {limit / _GB:,.0f} GB used on {device}; a run writes about {bytes_needed / _GB:,.1f} GB"
-    )
-    if limit and used + bytes_needed > limit:
-        return Finding("error", "quota", what, "free space, ask for more, or set `workspace` to another file system")
-    if most_files and files + _FILES > most_files:
-        what = f"{files:,} of {most_files:,} files used on {device}; a run creates up to {_FILES:,}"
-        return Finding("warning", "quota", what, "remove old runs, or ask for more files")
-    return Finding("ok", "quota", what if limit else f"no limit on {device}")
-
-
-def quotas(text: str) -> dict[str, tuple[float, float, int, int]]:
-    """Return device -> bytes used, bytes allowed (0: no limit), files, files allowed.
-
-    `text` is the output of `quota --no-wrap --raw-grace`, with the columns file system, [mount point,] KiB used, soft
-    limit, hard limit, grace, files, soft limit, hard limit, grace.
-    """
-    found = {}
-    for line in text.splitlines():
-        numbers = [word.rstrip("*") for word in line.split()]
-        figures = [int(word) for word in numbers[1:] if word.isdigit()]
-        if len(figures) == 8:
-            used, _, hard, _, files, _, most, _ = figures
-            found[numbers[0]] = (used * 1024.0, hard * 1024.0, files, most)
-    return found
+    left = os.statvfs(place)
+    free = left.f_bavail * left.f_frsize
+    what = f"{free / _GB:,.0f} GB free in {place}; a run writes about {needed.bytes / _GB:,.1f} GB"
+    findings = [Finding("ok", "disk", what)]
+    if free < needed.bytes:
+        remedy = "free space, or set `workspace` in config.yaml to a larger file system"
+        findings = [Finding("error", "disk", what, remedy)]
+    elif free < 1.2 * needed.bytes:
+        remedy = "little space is left: jobs fail on a full disk, and resume once there is space"
+        findings = [Finding("warning", "disk", what, remedy)]
+    if not left.f_files:
+        return [*findings, Finding("ok", "inodes", f"{place} has no limit of files that the system tells")]
+    what = f"{left.f_favail:,} files (inodes) free in {place}; a run leaves about {needed.files:,.0f}"
+    if left.f_favail < needed.files:
+        remedy = "remove files there (old workspaces, environments), or set `workspace` to another file system"
+        return [*findings, Finding("error", "inodes", what, remedy)]
+    return [*findings, Finding("ok", "inodes", what)]
 
 
 def existing(folder: Path) -> Path:

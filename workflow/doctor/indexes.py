@@ -4,6 +4,7 @@ Where a run has left its outputs, and neither settings nor index changed since, 
 index says which images will be rejected for their view, and every number is the most that can remain.
 """
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -57,7 +58,7 @@ class Indexes:
         """Yield a folder with the key, which is removed again."""
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            if self._key.is_file():
+            if os.access(self._key, os.R_OK):  # not that of another user
                 shutil.copy(self._key, folder / KEY_NAME)
                 if (self._key.parent / SPLITS_BY_DISTRIBUTED_IDS).is_file():
                     (folder / SPLITS_BY_DISTRIBUTED_IDS).touch()

@@ -26,17 +26,17 @@ def table(result: RunEstimate) -> str:
              for name, each in result.amounts.items()]  # fmt: skip
     lines += [f"on {hardware.gpus} {hardware.device}, {hardware.cores} cores in use at a time"
               if hardware.device != "cpu" else f"on {hardware.cores} cores, no GPU", ""]  # fmt: skip
-    head = ("stage", "jobs", "CPU-hours", "GPU-hours", "GB", "hours", "longest job, h", "from")
+    head = ("stage", "jobs", "CPU-hours", "GPU-hours", "GB", "files", "hours", "longest job, h", "from")
     lines += [_row(head)]
     for each in result.stages:
         hours = (each.cpu_hours, each.gpu_hours, each.wall_hours, each.longest_hours)
         cpu, gpu, wall, longest = map(_shown, hours)
-        lines.append(_row((each.stage, each.jobs, cpu, gpu, _number(each.written / 1e9), wall, longest, each.basis)))
+        room = (_number(each.written / 1e9), _number(each.files))
+        lines.append(_row((each.stage, each.jobs, cpu, gpu, *room, wall, longest, each.basis)))
     total = [sum((getattr(each, name) for each in result.stages), Range()) for name in ("cpu_hours", "gpu_hours")]
     jobs = sum(each.jobs for each in result.stages)
-    lines.append(
-        _row(("all", jobs, *map(_shown, total), _number(result.written / 1e9), _shown(result.wall_hours), "", ""))
-    )
+    room = (_number(result.written / 1e9), _number(result.files))
+    lines.append(_row(("all", jobs, *map(_shown, total), *room, _shown(result.wall_hours), "", "")))
     return "\n".join([*lines, "", *_remarks(result)])
 
 
@@ -61,7 +61,7 @@ def _remarks(result: RunEstimate) -> list[str]:
 
 
 def _row(cells: tuple[object, ...]) -> str:
-    widths = (25, 5, 21, 19, 9, 20, 20)
+    widths = (25, 5, 21, 19, 5, 6, 20, 20)
     first, *others = map(str, cells)
     padded = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=False)]
     return "  ".join([f"{first:{widths[0]}}", *padded, *others[len(padded) :]]).rstrip()
@@ -114,7 +114,8 @@ def main(argv: list[str] | None = None) -> None:
         profile = read_profile(arguments.profile)
         config = configuration(profile, arguments.config, arguments.configfile)
         result = estimate(config, hardware_of(arguments, profile, config.device), threads=profile.threads)
-        whole = asdict(result) | {"wall_hours": asdict(result.wall_hours), "written": result.written}
+        whole = asdict(result) | {"wall_hours": asdict(result.wall_hours)}
+        whole |= {"written": result.written, "files": result.files}
         without = list(all_left_out(config))
         whole |= {"not_measured": without}
         print(json.dumps(whole, indent=1) if arguments.json else "\n".join([table(result), *without]))

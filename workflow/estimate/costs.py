@@ -57,6 +57,10 @@ class Costs:
         seconds = self.stages[key]["start"]
         return Range(seconds, seconds / 3, seconds * 3)
 
+    def files(self, key: str) -> int:
+        """Return the files and folders that a job leaves in the workspace."""
+        return int(self.stages[key]["files"])
+
     def seconds_an_operation(self, device: str, fp32: bool) -> Range:
         """Return the seconds of the device (of one core, for `cpu`) per operation."""
         entry = self.devices[device]

@@ -22,6 +22,7 @@ from stages.phrase_grounding.contract import PhraseGroundingSettings
 from stages.pretrain.contract import PretrainSettings
 from stages.zero_shot_classification.contract import ZeroShotSettings
 from workflow.estimate import operations
+from workflow.estimate.costs import costs
 
 if TYPE_CHECKING:
     from stages.common.data.index_tables import Index
@@ -122,6 +123,12 @@ class Job:
     read: float = 0.0  # bytes
     written: float = 0.0  # bytes
     gpus: int = 0
+    more_files: float = 0.0  # beyond those that costs.yaml counts for each job of its kind
+
+    @property
+    def files(self) -> float:
+        """Return the files and folders that the job leaves in the workspace."""
+        return costs().files(self.cost) + self.more_files
 
 
 def jobs_of(config: Config, amounts: Mapping[str, Amount]) -> list[Job]:
@@ -148,10 +155,12 @@ def preparation_job(stage: str, name: str, config: Config, amount: Amount, shard
 def pretraining_job(variant: str, settings: PretrainSettings, studies: float, gpus: int = 1) -> Job:
     """Return the training of one variant on `studies` studies."""
     steps = settings.optimisation
-    kept = min(steps.candidates, max(1, steps.epochs)) + 3  # candidates; weights and AdamW's two moments in state/
+    candidates = min(steps.candidates, max(1, steps.epochs))
+    kept = candidates + 3  # weights and AdamW's two moments in state/
     work = studies * steps.epochs * operations.training_pair(settings)
     written = kept * operations.parameters(settings) * _FLOAT
-    return Job("pretrain", variant, "pretrain", 1, work, steps.precision == "fp32", written=written, gpus=gpus)
+    return Job("pretrain", variant, "pretrain", 1, work, steps.precision == "fp32", written=written, gpus=gpus,
+               more_files=4 * candidates)  # with side-cars, in results/ and in state/  # fmt: skip
 
 
 def training_studies(config: Config, amounts: Mapping[str, Amount]) -> float:
@@ -165,7 +174,7 @@ def _phantom_job(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]
     made = [name for name in amounts if config.is_phantom(name)]
     if made:
         images = sum(amounts[name].images for name in made)
-        yield Job("make_phantom", "", "make_phantom", images, written=images * 3e5)
+        yield Job("make_phantom", "", "make_phantom", images, written=images * 3e5, more_files=3 * images)
 
 
 def _preparation(config: Config, amounts: Mapping[str, Amount]) -> Iterator[Job]:

@@ -6,6 +6,7 @@ device count; the device follows from the operations per second that a job reach
 """
 
 import ast
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -147,6 +148,7 @@ class StageEstimate:
     longest_hours: Range  # of its longest job
     allowed_hours: float  # what the rules first request for that job; 0 where they do not say
     basis: str  # origin of the figures
+    files: int = 0  # and folders, that it leaves in the workspace
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,11 @@ class RunEstimate:
     def written(self) -> float:
         """Return the bytes that all stages write."""
         return sum(each.written for each in self.stages)
+
+    @property
+    def files(self) -> int:
+        """Return the files and folders that all stages leave in the workspace."""
+        return sum(each.files for each in self.stages)
 
 
 def estimate(
@@ -201,15 +208,24 @@ def estimate(
     return RunEstimate(amounts, hardware, stages, tuple(dict.fromkeys(assumed)))
 
 
-def bytes_to_write(config: Config, index_of: IndexOf | None = None) -> float:
-    """Return the bytes that a run writes below its workspace, less what earlier runs left there.
+@dataclass(frozen=True)
+class Room:
+    """Room on a disk, in bytes and in files (inodes)."""
+
+    bytes: float
+    files: float
+
+
+def room_for_run(config: Config, index_of: IndexOf | None = None) -> Room:
+    """Return what a run writes below its workspace, less what earlier runs left there.
 
     `index_of` returns the index of a data set that was read before.
     """
-    amounts = amounts_of(config, journals_of(config), index_of)
-    total = sum(job.written for job in jobs_of(config, amounts))
-    there = sum(path.stat().st_size for path in Path(config.workspace, "results").rglob("*.arrow"))
-    return max(0.0, total - there)
+    jobs = jobs_of(config, amounts_of(config, journals_of(config), index_of))
+    workspace = Path(config.workspace)
+    tables = sum(path.stat().st_size for path in (workspace / "results").rglob("*.arrow"))
+    there = sum(len(folders) + len(files) for _, folders, files in os.walk(workspace))
+    return Room(max(0.0, sum(job.written for job in jobs) - tables), max(0.0, sum(job.files for job in jobs) - there))
 
 
 def journals_of(config: Config) -> list[Journal]:
@@ -252,4 +268,5 @@ def _stage(name: str, jobs: list[Job], hardware: Hardware, corrections: Mapping[
     corrected = any(job.cost in corrections for job in jobs)
     computed = any(job.operations and job.gpus for job in jobs) and hardware.device != "cpu"
     basis = "earlier jobs here" if corrected else "computed, never measured" if computed else "benchmark table"
-    return StageEstimate(name, len(jobs), cpu, gpu, sum(job.written for job in jobs), wall, longest, allowed, basis)
+    written, files = sum(job.written for job in jobs), round(sum(job.files for job in jobs))
+    return StageEstimate(name, len(jobs), cpu, gpu, written, wall, longest, allowed, basis, files)

@@ -45,6 +45,7 @@ from workflow.site_profile import (
     assignments_of,
     check_account,
     check_checkout,
+    check_records,
     refuse_padded_numbers,
     snakemake_layers,
 )
@@ -73,6 +74,7 @@ try:
     check_checkout(REPOSITORY)
     if workflow.is_main_process:  # its own command line, on which alone a number still has its zeros
         refuse_padded_numbers(assignments_of(sys.argv[1:]))
+        check_records(Path(".snakemake").absolute())
     CONFIG = check(config, snakemake_layers(workflow))
     if workflow.is_main_process and (wrong := check_files(CONFIG)):
         raise InputErrors(wrong)

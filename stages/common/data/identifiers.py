@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from ..errors import InputError
-from ..files.atomic_files import atomic_path
+from ..files.atomic_files import atomic_path, private_files
 
 IdentifierKind = Literal["distributed", "keyed"]
 Subject = Literal["image", "study", "patient", "instance"]
@@ -61,6 +61,8 @@ def read_key(private: Path | None) -> bytes:
         raise InputError(
             f"{path}: no such key", remedy="run index_inputs of the data set first, with the same folder"
         ) from None
+    except PermissionError:
+        raise _of_another_user(path) from None
     with os.fdopen(descriptor, encoding="ascii") as handle:
         if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
             raise InputError(f"{path}: other users can read the key of the identifiers", remedy="run chmod 600 on it")
@@ -79,6 +81,8 @@ def read_key(private: Path | None) -> bytes:
 
 def read_or_create_key(private: Path | None) -> bytes:
     """Read the key in `private`; create it with mode 0600 if there is none yet."""
+    if private is not None and private.exists() and not os.access(private, os.R_OK | os.W_OK | os.X_OK):
+        raise _of_another_user(private)
     if private is not None and not (private / KEY_NAME).exists():
         private.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = private / f".{KEY_NAME}.{os.getpid()}.tmp"
@@ -93,14 +97,21 @@ def read_or_create_key(private: Path | None) -> bytes:
     return read_key(private)
 
 
+def _of_another_user(path: Path) -> InputError:
+    what = f"{path}: identifiers are keyed, and only the user whose run made the key may use it"
+    return InputError(what, "let that user run this stage, or set a `workspace` of your own")
+
+
 def write_map(path: Path, pairs: Iterable[tuple[Subject, str, str]]) -> None:
     """Write the map from keyed to distributed ids: a CSV of kind, distributed_id, keyed_id, with mode 0600."""
-    with atomic_path(path) as temporary:
-        _write_private(temporary, "")
-        with temporary.open("a", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, lineterminator="\n")
-            writer.writerow(_MAP_COLUMNS)
-            writer.writerows(sorted(pairs))
+    with (
+        private_files(),
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as handle,
+    ):
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(_MAP_COLUMNS)
+        writer.writerows(sorted(pairs))
 
 
 def read_map(path: Path) -> dict[str, str]:
@@ -125,10 +136,10 @@ def ids_to_split_by(private: Path | None, dataset: str, ids: Iterable[str | None
     written, logged or quoted. Raises InputError where the map lacks one of `ids` that is keyed, or has another id for
     it than it was made of: the split would be another.
     """
-    if private is None or not (private / SPLITS_BY_DISTRIBUTED_IDS).is_file():
-        return str
     subjects = {each: found[1] for each in ids if each is not None and (found := _KEYED.fullmatch(each))}
-    if not subjects:
+    if private is None or not subjects:  # not looked into without need: only one user may
+        return str
+    if not (private / SPLITS_BY_DISTRIBUTED_IDS).is_file():
         return str
     path, key = private / f"{dataset}.csv", read_key(private)
     known = read_map(path)

@@ -6,7 +6,6 @@ a changed path or report changes the public table, and whatever depends on it ru
 """
 
 import hmac
-import os
 import shlex
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 
 from ..errors import InputError
 from ..files.arrow_tables import map_table, write_table
+from ..files.atomic_files import private_files
 from .identifiers import read_key
 
 _HIDDEN = ("path", "text")
@@ -28,11 +28,8 @@ def is_keyed(table: pa.Table) -> bool:
 def hide(table: pa.Table, private: Path, name: str) -> pa.Table:
     """Return `table` with nulls for path and text, which are written to `<private>/<name>` with mode 0600."""
     hidden = table.select([column for column in _HIDDEN if column in table.column_names])
-    umask = os.umask(0o077)
-    try:
+    with private_files():
         write_table(private / name, hidden.schema, hidden)
-    finally:
-        os.umask(umask)
     for column in hidden.column_names:
         field = table.schema.field(column)
         place = table.schema.get_field_index(column)

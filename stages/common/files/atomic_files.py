@@ -107,6 +107,9 @@ os.register_at_fork(after_in_child=_pending.clear)  # a child has no such thread
 def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
 
+    The umask decides who may read and write the file, even if the writer allows its own user only: safetensors does,
+    which would lock the others of a shared workspace out.
+
     Before an output gets its name, background checks of inputs are awaited, and their errors are raised here. Pass
     `output=False` for what a run reports about itself while it runs.
     """
@@ -118,6 +121,9 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
+        mode = temporary.stat().st_mode & 0o777
+        if (wanted := mode | 0o666 & ~current_umask()) != mode:
+            temporary.chmod(wanted)
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         if output:
@@ -136,6 +142,29 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let only this user read the files and folders that this process creates meanwhile, not even while they are empty.
+
+    The umask is that of the whole process: no other thread may write files meanwhile.
+    """
+    umask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(umask)
+
+
+def current_umask() -> int:
+    """Return this process's umask. Only Linux tells it without changing it, which other threads could notice."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    os.umask(umask := os.umask(0o077))
+    return umask
 
 
 def _temporary_name(path: Path) -> str:
@@ -177,7 +206,8 @@ def check_writable(path: Path, folder: bool = False) -> None:
         told = of_the_system(error)
         if told is None:
             raise
-        raise InputError(f"{path}: cannot be written ({reason_of(error)})", told.remedy) from None
+        reason = told.what.removeprefix(f"{path}: ")
+        raise InputError(f"{path}: cannot be written ({reason})", told.remedy) from None
 
 
 def _remove_leftovers(path: Path) -> None:

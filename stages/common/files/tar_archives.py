@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 import zlib
 from collections import Counter
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .archive_members import Archive, Member, aim
-from .atomic_files import atomic_path
+from .atomic_files import atomic_path, private_files
 
 _VERSION = 2  # of the kept index
 _CLOSING = 2  # blocks of zeros that end a tar
@@ -127,12 +126,9 @@ class Tar(Archive):
 
     def _write(self, suffix: str, data: bytes) -> None:
         assert self._kept is not None
-        umask = os.umask(0o077)
-        try:
-            with suppress(OSError), atomic_path(Path(f"{self._kept}{suffix}"), output=False) as temporary:
-                temporary.write_bytes(data)
-        finally:
-            os.umask(umask)
+        path = Path(f"{self._kept}{suffix}")
+        with suppress(OSError), private_files(), atomic_path(path, output=False) as temporary:
+            temporary.write_bytes(data)
 
 
 def _tar_member(info: tarfile.TarInfo) -> Member | None:

@@ -4,7 +4,6 @@ States are written atomically and checked by sha256. The newest two are kept; if
 it is used.
 """
 
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from ..errors import NO_SPACE, InputError
+from ..errors import NO_SPACE, InputError, room_at
 from ..files.atomic_files import atomic_path, sidecar_of, verify, write_sidecar
 
 _KEPT = 2
@@ -88,10 +87,9 @@ def disk_space_told(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError, SafetensorError) as error:
         if not _is_full(error):
             raise
-        free = shutil.disk_usage(path.parent).free / 2**20
         raise InputError(
-            f"{path}: no space left on the disk ({free:,.0f} MiB free)",
-            remedy="free space and run again: the previous state is intact, and training resumes from it",
+            f"{path}: no space left on the disk, or in the quota ({room_at(path)})",
+            remedy="make room and run again: the previous state is intact, and training resumes from it",
         ) from None
 
 

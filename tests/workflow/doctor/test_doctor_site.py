@@ -14,9 +14,10 @@ from stages.common.journal.mlflow_server import MlflowServer
 from stages.config import check
 from stages.sync.synchronise import synchronise
 from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
-from workflow.doctor.folders import check_disk, check_quota, check_scratch, check_workspace, quotas
+from workflow.doctor.folders import check_disk, check_scratch, check_workspace
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.tracking_server import check_tracking
+from workflow.estimate.whole_run import Room
 from workflow.images.lock import Image
 from workflow.site_profile import SiteProfile
 
@@ -143,9 +144,9 @@ def test_room(tmp_path: Path) -> None:
     assert check_workspace(workspace).status == "ok"
     assert not workspace.exists()
     assert check_workspace(Path("/proc/runs")).status == "error"
-    assert check_disk(workspace, 1.0).status == "ok"
-    finding = check_disk(workspace, 1e18)
-    assert (finding.status, "GB free" in finding.what) == ("error", True)
+    assert {each.status for each in check_disk(workspace, Room(1.0, 1.0))} == {"ok"}
+    disk, _ = check_disk(workspace, Room(1e18, 1.0))
+    assert (disk.status, "GB free" in disk.what) == ("error", True)
 
 
 def test_home_and_tmpdir_that_cannot_be_written_are_named(tmp_path: Path) -> None:
@@ -159,22 +160,6 @@ def test_home_and_tmpdir_that_cannot_be_written_are_named(tmp_path: Path) -> Non
     assert "export TMPDIR=" in temporary.remedy
     assert check_scratch(good | {"HOME": "/proc/none", "XDG_CACHE_HOME": str(tmp_path)})[0].status == "ok"
     assert check_scratch(good | {"TMPDIR": str(tmp_path / "missing")})[1].status == "warning"
-
-
-QUOTA = """Disk quotas for user anna (uid 1000):
-     Filesystem   blocks   quota   limit   grace   files   quota   limit   grace
- nas:/home  900000000*  950000000 1000000000 0 4000 0 1000000 0
-"""
-
-
-def test_a_quota_counts_what_is_used(program, tmp_path: Path) -> None:
-    assert quotas(QUOTA) == {"nas:/home": (900_000_000 * 1024.0, 1_000_000_000 * 1024.0, 4000, 1_000_000)}
-    assert check_quota(tmp_path, 1.0).status == "not checked"
-    program("quota", f"cat <<'END'\n{QUOTA}END")
-    (tmp_path / "site_programs" / "df").unlink()
-    program("df", "echo Filesystem; echo nas:/home")
-    assert check_quota(tmp_path, 1e9).status == "ok"
-    assert check_quota(tmp_path, 2e11).status == "error"
 
 
 class Server(BaseHTTPRequestHandler):

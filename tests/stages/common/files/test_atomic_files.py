@@ -14,6 +14,7 @@ from stages.common.errors import InputError
 from stages.common.files.atomic_files import (
     atomic_path,
     check_writable,
+    private_files,
     read_json,
     read_sidecar,
     recorded_sha256,
@@ -232,3 +233,18 @@ def test_a_name_that_no_file_can_have_is_refused(tmp_path, name):
     with pytest.raises(InputError, match="cannot be written"):
         check_writable(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_umask_decides_even_if_the_writer_allows_one_user_alone(tmp_path):
+    """As safetensors does, which renames a file of mode 0600 into its place."""
+    former = os.umask(0o002)
+    try:
+        with atomic_path(tmp_path / "shared") as temporary:
+            temporary.touch(mode=0o600)
+        with private_files(), atomic_path(tmp_path / "private") as temporary:
+            temporary.write_text("x")
+        assert os.umask(0o002) == 0o002, "the umask is as before"
+    finally:
+        os.umask(former)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"shared": 0o664, "private": 0o600}
