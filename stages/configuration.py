@@ -120,6 +120,11 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         "always fp32. bf16: autocast. tf32: fp32 whose matrix products round their factors to 10 bits, on a GPU. auto: "
         "bf16 on a GPU of compute capability 8 or more, else fp32. The few-shot protocols have their own `precision`",
     )
+    node_scratch: str | None = Field(
+        default=None,
+        description="folder on the disk of each node, e.g. /local/$USER: stages that read images many times copy them "
+        "there, once per node; without room they read the workspace, after a warning. Reruns nothing",
+    )
     pretrain_retries: int = Field(
         6,
         ge=0,

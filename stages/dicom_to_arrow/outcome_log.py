@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ..common.errors import InputError
 from ..common.files import schemas
-from ..common.files.atomic_files import take_lock
+from ..common.files.atomic_files import take_lock, warn_without_locks
 
 Kind = Literal["image", "reject"]
 
@@ -107,7 +107,8 @@ class OutcomeLog:
         """
         try:
             locked = take_lock(self._file)
-        except OSError:  # a file system without locks: the workflow's own lock has to do
+        except OSError as error:  # the workflow's own lock has to do
+            warn_without_locks(self.path.parent, error)
             return
         if not locked:
             self._file.close()

@@ -98,7 +98,7 @@ class Finetuning:
     ) -> "Finetuning":
         """Load the model of a checkpoint folder and the images of a manifest."""
         model = load_checkpoint(checkpoint, choose_device(device)).model
-        return cls(model, ImageStore(images), parts, settings)
+        return cls(model, ImageStore(images, often=True), parts, settings)
 
     def repeat(self, seed: int, log: Log, state: ResumableState) -> SeedScores:
         """Run one repetition, from the newest state if there is one; `kept_at` of the result is the step.

@@ -226,7 +226,7 @@ def segment(job: FewShotSegmentationJob, build: Build) -> None:
         overlap = read_overlap(job.audit, job.labels)
         rows = pl.DataFrame(read_table(job.labels, LABELS))
         parts = parts_of(rows, settings.finding, settings.fraction, job.labels)
-        store = ImageStore(job.images)
+        store = ImageStore(job.images, often=True)
         refuse_upsampling(store, job.images, settings.input_size, settings.allow_upsampling)
         outlined = OutlinedParts.of(parts, store, job.labels)
         encoder = load_checkpoint(job.checkpoint, choose_device(job.device)).model.image

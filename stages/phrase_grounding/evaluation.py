@@ -102,7 +102,7 @@ def ground(job: PhraseGroundingJob) -> None:
     with track_job(job, files) as run:
         checkpoint = load_checkpoint(job.checkpoint, choose_device(job.device))
         precision = choose_precision(settings.encoder_precision, checkpoint.model.device, run)
-        store, overlap = ImageStore(job.images), read_overlap(job.audit, job.labels)
+        store, overlap = ImageStore(job.images, often=True), read_overlap(job.audit, job.labels)
         located, not_measured = locate_findings(Queries(prompts, phrases), job.labels, store)
         if len(phrases):
             refuse_empty_phrases(phrases, checkpoint.tokenizer, job.phrases)

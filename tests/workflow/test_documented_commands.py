@@ -164,7 +164,7 @@ def check_nothing(words: list[str]) -> None:
 
 
 OTHERS = (
-    *("source", "cd", "git", "$EDITOR", "mkdir", "cp", "for", "do", "done", "export"),
+    *("source", "cd", "git", "$EDITOR", "mkdir", "cp", "chgrp", "chmod", "for", "do", "done", "export"),
     *("pre-commit", "curl", "docker", "podman", "openssl", "skopeo"),
 )
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {

@@ -62,6 +62,7 @@ EDITS = {
         ),
         set(),
     ),
+    "the folder of copies on the nodes": (append("config.yaml", "\nnode_scratch: $TMPDIR\n"), set()),
     "the evaluation block of the configuration": (
         append("config.yaml", "\nzero_shot_classification: {seed: 1}\n"),
         {"zero_shot_classification", "summarize"},

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from stages.common.data.node_copies import NODE_SCRATCH
 from stages.common.errors import InputError, InputErrors
 from stages.common.journal.environment import git_state
 
@@ -24,6 +25,7 @@ PASSED = (
     "MLIP_REGISTER_MODELS",
     "MLIP_PROGRESS",
     "MLIP_FINISHED_JOBS",  # outputs of the other jobs of a group
+    NODE_SCRATCH,
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_TRACKING_URI",
     "MLFLOW_TRACKING_USERNAME",
@@ -72,6 +74,14 @@ def container_environment(folders: Mapping[str, Path], environ: Mapping[str, str
             _SITE_BIND: site,
         }
     )
+
+
+def scratch_of_node(folder: str | None) -> dict[str, Path]:
+    """Return NODE_SCRATCH -> the folder `node_scratch` of config.yaml; nothing without one.
+
+    Variables are those of this machine: of the node, where a job reads the rules.
+    """
+    return {NODE_SCRATCH: Path(os.path.expandvars(folder)).absolute()} if folder else {}
 
 
 def _places(folder: Path) -> Iterable[Path]:

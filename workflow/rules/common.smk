@@ -25,7 +25,7 @@ from stages.common.yaml_files import read_mapping
 from stages.config import check
 from stages.contracts import JOBS, STAGES, job_of
 from workflow.gpu_requests import asked_gpus
-from workflow.images.environment import container_environment
+from workflow.images.environment import container_environment, scratch_of_node
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
@@ -83,6 +83,8 @@ try:
             print(line, file=sys.stderr)
         # inherited by jobs: what MLflow shows together (docs/decisions/0016)
         os.environ |= tracking_environment(CONFIG.project, Path(CONFIG.workspace), CONFIG.register_models)
+    SCRATCH = scratch_of_node(CONFIG.node_scratch)
+    os.environ |= {name: str(folder) for name, folder in SCRATCH.items()}
     check_account(workflow.resource_settings.default_resources)
     for name, request in rule_requests(REPOSITORY / "workflow" / "rules").items():
         if name in workflow.resource_settings.overwrite_resources:
@@ -92,7 +94,7 @@ try:
     if CONTAINERS:
         Path(CONFIG.workspace).mkdir(parents=True, exist_ok=True)  # a missing folder cannot be bound
         os.environ |= container_environment(
-            CONFIG.folders() | {"the checkout": REPOSITORY}, os.environ, Path(tempfile.gettempdir())
+            CONFIG.folders() | {"the checkout": REPOSITORY} | SCRATCH, os.environ, Path(tempfile.gettempdir())
         )
     PLANTED = [name for name in CONFIG.used_datasets if CONFIG.is_phantom(name)]
 except InputError as error:

@@ -15,6 +15,7 @@ from ..files.atomic_files import check_in_background, settle, verify
 from ..files.schemas import images
 from ..records import read_record
 from .manifest import Manifest
+from .node_copies import node_copies
 
 
 class ImageStore:
@@ -25,19 +26,23 @@ class ImageStore:
 
     The shards' checksums are computed in the background (stages/common/files/atomic_files.py) and awaited before an
     output gets its name. In a job of several ranks only rank 0 computes them, because it writes the outputs.
+
+    `often` is for stages that read the images many times: they read copies on the node's own disk, where config.yaml
+    names a folder for them (`node_copies`).
     """
 
-    def __init__(self, manifest: Path) -> None:
+    def __init__(self, manifest: Path, often: bool = False) -> None:
         record = read_record(manifest, Manifest)
         self.dataset: str = record.dataset
         self.size: int = record.size
-        paths, checks = [], []
-        for shard in record.shards:
-            path = Path(manifest).parent / shard.path
+        paths = [Path(manifest).parent / shard.path for shard in record.shards]
+        for path in paths:
             if not path.is_file():
                 raise InputError(f"{path}: no such file, but {manifest} lists it", remedy="run dicom_to_arrow again")
-            paths.append(path)
-            checks.append(partial(_check_shard, path, shard.sha256, manifest))
+        digests = [shard.sha256 for shard in record.shards]
+        if often:
+            paths = node_copies(list(zip(paths, digests, strict=True)))
+        checks = [partial(_check_shard, *each, manifest) for each in zip(paths, digests, strict=True)]
         if os.environ.get("RANK", "0") == "0":
             check_in_background(checks)
         try:

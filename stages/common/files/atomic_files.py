@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -36,6 +37,12 @@ def take_lock(file: IO) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def warn_without_locks(folder: Path, error: OSError) -> None:
+    """Warn that nothing but Snakemake's lock of its folder keeps two jobs out of `folder`."""
+    what = f"the file system has no locks ({reason_of(error)}), so two runs would not notice each other"
+    print(f"warning: {folder}: {what}; start one at a time", file=sys.stderr)
 
 
 def lives(process: int) -> bool:

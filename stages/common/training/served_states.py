@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ..errors import InputError
-from ..files.atomic_files import take_lock
+from ..files.atomic_files import take_lock, warn_without_locks
 
 _LOCK = "lock"
 _SERVED = "served"
@@ -61,7 +61,8 @@ def remove_served(root: Path) -> None:
 def _lock(file: TextIO, folder: Path) -> None:
     try:
         locked = take_lock(file)
-    except OSError:  # a file system without locks: the workflow's own lock has to do
+    except OSError as error:  # the workflow's own lock has to do
+        warn_without_locks(folder, error)
         return
     if not locked:
         file.seek(0)

@@ -1,5 +1,7 @@
 """Containers, GPU, room and the tracking server, played by scripts and by a server on loopback."""
 
+import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -8,6 +10,7 @@ from threading import Thread
 
 import pytest
 import yaml
+from other_users import small_disk
 
 from stages.common.errors import InputError
 from stages.common.journal.mlflow_server import MlflowServer
@@ -16,6 +19,7 @@ from stages.sync.synchronise import synchronise
 from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
 from workflow.doctor.folders import check_disk, check_scratch, check_workspace
 from workflow.doctor.gpu import check_gpu
+from workflow.doctor.sharing import check_locks
 from workflow.doctor.tracking_server import check_tracking
 from workflow.estimate.whole_run import Room
 from workflow.images.lock import Image
@@ -147,6 +151,29 @@ def test_room(tmp_path: Path) -> None:
     assert {each.status for each in check_disk(workspace, Room(1.0, 1.0))} == {"ok"}
     disk, _ = check_disk(workspace, Room(1e18, 1.0))
     assert (disk.status, "GB free" in disk.what) == ("error", True)
+
+
+def test_inodes_that_end_are_an_error(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "size=10m,nr_inodes=40") as disk:
+        free = os.statvfs(disk).f_favail
+        assert [each.status for each in check_disk(disk / "runs", Room(1.0, free))] == ["ok", "ok"]
+        _, inodes = check_disk(disk / "runs", Room(1.0, free + 1))
+    assert (inodes.status, inodes.subject) == ("error", "inodes")
+    assert inodes.what == f"{free} files (inodes) free in {disk}; a run leaves about {free + 1}"
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (finding,) = check_locks(tmp_path)
+    assert (finding.status, list(tmp_path.iterdir())) == ("ok", [])
+
+    def lacking(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", lacking)
+    (finding,) = check_locks(tmp_path)
+    assert (finding.status, "has no locks (flock: ENOLCK)" in finding.what) == ("warning", True), finding
+    monkeypatch.setattr(fcntl, "lockf", lacking)
+    assert "(flock: ENOLCK, fcntl: ENOLCK)" in check_locks(tmp_path)[0].what
 
 
 def test_home_and_tmpdir_that_cannot_be_written_are_named(tmp_path: Path) -> None:

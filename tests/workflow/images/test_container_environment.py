@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages.common.errors import InputError
-from workflow.images.environment import container_environment, container_program
+from workflow.images.environment import container_environment, container_program, scratch_of_node
 
 
 def test_variables_of_the_job_are_passed_and_no_others(tmp_path: Path) -> None:
@@ -74,3 +74,17 @@ def test_what_cannot_be_bound_is_named_with_its_key(tmp_path: Path, monkeypatch:
     lines = str(raised.value).splitlines()
     assert lines[0].startswith(f"datasets.a.root: {comma}: ")
     assert lines[1].startswith(f"datasets.b.root: {closed}: ")
+
+
+def test_the_scratch_of_the_node_is_that_of_the_machine_on_which_a_job_runs(tmp_path: Path, monkeypatch) -> None:
+    assert scratch_of_node(None) == {}
+    monkeypatch.setenv("OF_THIS_NODE", str(tmp_path))
+    folder = scratch_of_node("$OF_THIS_NODE/x")
+    assert folder == {"MLIP_NODE_SCRATCH": tmp_path / "x"}
+    environ = {"MLIP_NODE_SCRATCH": str(tmp_path / "x"), "APPTAINER_BIND": "/site"}
+    absent = container_environment(folder, environ, tmp_path)
+    assert str(tmp_path / "x") not in absent["APPTAINER_BIND"].split(","), "a missing folder cannot be bound"
+    (tmp_path / "x").mkdir()
+    seen = container_environment(folder, environ, tmp_path)
+    assert str(tmp_path / "x") in seen["APPTAINER_BIND"].split(",")
+    assert seen["APPTAINERENV_MLIP_NODE_SCRATCH"] == str(tmp_path / "x")

@@ -50,13 +50,15 @@ def test_a_second_process_is_refused_with_the_job_of_the_first_and_a_dead_one_ho
         pass
 
 
-def test_a_file_system_without_locks_stops_nothing(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_stops_nothing_and_is_named(tmp_path, monkeypatch, capsys):
     def unknown(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr(fcntl, "flock", unknown)
     with state_in_use(tmp_path / "state"):
         pass
+    line = f"warning: {tmp_path}/state: the file system has no locks (Function not implemented), so two runs would not"
+    assert capsys.readouterr().err.startswith(line)
 
 
 def test_what_has_served_goes_with_what_other_settings_left_beside_it(tmp_path):
