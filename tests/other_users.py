@@ -52,6 +52,27 @@ def small_disk(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@contextmanager
+def disk_with_quota(folder: Path, size: int) -> Iterator[Path]:
+    """Yield `folder` with a btrfs mounted on it whose quota is `size` bytes: other kernels' quotas need more set-up."""
+    need_root()
+    if shutil.which("mkfs.btrfs") is None or "btrfs" not in Path("/proc/filesystems").read_text():
+        pytest.skip("NO QUOTA TESTED: that takes btrfs in the kernel, and the Debian package btrfs-progs")
+    image = folder.with_name(f"{folder.name}.img")
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(150 * 2**20)
+    subprocess.run(["mkfs.btrfs", "-q", image], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", image, folder], check=False).returncode:
+        pytest.skip("NO QUOTA TESTED: no image can be mounted here")
+    try:
+        subprocess.run(["btrfs", "quota", "enable", folder], check=True)
+        subprocess.run(["btrfs", "qgroup", "limit", str(size), "0/5", folder], check=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 def run_as(
     user: int, *command: str | Path, cwd: Path, umask: int = 0o002, mounts: str = "", **variables: str
 ) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from ..common.errors import InputError
 from ..common.files.atomic_files import lives, take_lock
 
 _SECONDS_BETWEEN_TRIES = 0.2
-_WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+WITHOUT_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def _locked(file: IO) -> bool | None:
     try:
         return take_lock(file)
     except OSError as error:
-        if error.errno in _WITHOUT_LOCKS:
+        if error.errno in WITHOUT_LOCKS:
             return None
         raise
 

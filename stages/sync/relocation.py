@@ -6,6 +6,7 @@ this database, the artifact folders below its former folder are renamed to the p
 (docs/decisions/0024-artifacts-move-with-the-workspace.md).
 """
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..common.errors import InputError
 from ..common.journal.mlflow_texts import SYNCED
+from .lock import WITHOUT_LOCKS
 from .quiet_mlflow import MlflowClient
 
 STORE = "mlip.store"  # tag of an experiment: the path of the database that it was made in
@@ -72,9 +74,19 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(database, timeout=_SECONDS, isolation_level=None)) as connection:
             yield connection
     except sqlite3.Error as error:
-        raise InputError(
-            f"sqlite:///{database}: the store failed ({error})", remedy="repair or delete it, then sync again"
-        ) from None
+        raise InputError(f"sqlite:///{database}: the store failed ({error})", remedy_for(database)) from None
+
+
+def remedy_for(database: Path | None) -> str:
+    """Return what helps where a store, or the SQLite file `database`, failed."""
+    try:
+        if database:
+            with database.open("ab") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in WITHOUT_LOCKS:
+            return "its file system has no locks: name a server by MLFLOW_TRACKING_URI, or a --store on a local disk"
+    return "repair or delete it, then sync again"
 
 
 def _former_homes(connection: sqlite3.Connection, database: Path, artifacts: Path) -> dict[Path, list[Path]]:

@@ -16,7 +16,7 @@ from .lock import single_writer
 from .model_registry import register_models
 from .options import SQLITE, absolute_uri
 from .quiet_mlflow import MlflowClient, MlflowException, forget_artifact_places
-from .relocation import ARTIFACTS, follow_move, remember_home
+from .relocation import ARTIFACTS, follow_move, remedy_for, remember_home
 from .run_records import RunRecord, executions, producers_of, run_record
 from .store import import_runs, open_experiment, runs_elsewhere
 from .view import prepare_view, runs_page
@@ -102,7 +102,7 @@ def synchronise(
                 models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
         what = without_secrets(f"{uri}: the store failed ({first_line(error)})")
-        raise InputError(what, remedy="repair or delete it, then sync again") from None
+        raise InputError(what, remedy_for(database)) from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),

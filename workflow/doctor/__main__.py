@@ -17,7 +17,7 @@ from stages.common.errors import InputError
 from stages.configuration import Config
 from workflow.doctor.containers import check_apptainer, check_compiler, check_images, check_inside
 from workflow.doctor.findings import Finding, failed, table
-from workflow.doctor.folders import check_disk, check_scratch, check_workspace, existing
+from workflow.doctor.folders import check_disk, check_node_scratch, check_scratch, check_workspace, existing
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.indexes import Indexes
 from workflow.doctor.inputs import check_datasets, check_weights
@@ -98,6 +98,7 @@ def _of_configuration(
     yield check_workspace(workspace)
     yield from check_sharing(workspace, Path(".snakemake"))
     yield from check_locks(workspace)
+    yield from check_node_scratch(config.node_scratch, profile.on_slurm)
     try:
         needed = room_for_run(config, indexes.of)
     except InputError as error:

@@ -41,6 +41,21 @@ def check_scratch(environ: Mapping[str, str] = os.environ) -> list[Finding]:
     return [home, temporary]
 
 
+def check_node_scratch(folder: str | None, on_cluster: bool) -> list[Finding]:
+    """Check the folder for copies of images on the nodes, where this machine is the only node."""
+    if not folder:
+        return []
+    if on_cluster:
+        what = f"{folder} is looked for on each node; a job that lacks it, or room in it, reads the workspace"
+        return [Finding("not checked", "node_scratch", what, "see the warnings at the end of the run")]
+    place = Path(os.path.expandvars(folder))
+    remedy = "correct `node_scratch` in config.yaml; until then jobs read the workspace"
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return [Finding("warning", "node_scratch", f"{place}: no folder that you can write", remedy)]
+    free = os.statvfs(place)
+    return [Finding("ok", "node_scratch", f"{free.f_bavail * free.f_frsize / _GB:,.0f} GB free in {place}")]
+
+
 def _scratch(name: str, place: Path, remedy: str) -> Finding:
     if name == "TMPDIR" and not place.is_dir():  # a missing home is made
         return Finding("error", name, f"{place}: no such folder", remedy)

@@ -1,5 +1,7 @@
 """A workspace that was copied or moved: its store names its own files, and those of the original stay as they are."""
 
+import errno
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -253,3 +255,18 @@ def _failing_after(function, calls, cut):
         return cut() if left[0] < 0 else function(*arguments)
 
     return called
+
+
+def test_a_database_without_locks_is_not_to_be_deleted(tmp_path, monkeypatch):
+    """The remedy of a damaged store would lose nothing here, but would help nobody either."""
+    database = tmp_path / "mlflow.db"
+    database.write_bytes(b"no database" * 100)
+    with pytest.raises(InputError, match=r"the store failed \(file is not a database\); repair or delete it"):
+        follow_move(database, tmp_path / "mlflow_artifacts")
+
+    def lacking(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", lacking)
+    with pytest.raises(InputError, match="its file system has no locks: name a server by MLFLOW_TRACKING_URI"):
+        follow_move(database, tmp_path / "mlflow_artifacts")

@@ -17,7 +17,7 @@ from stages.common.journal.mlflow_server import MlflowServer
 from stages.config import check
 from stages.sync.synchronise import synchronise
 from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
-from workflow.doctor.folders import check_disk, check_scratch, check_workspace
+from workflow.doctor.folders import check_disk, check_node_scratch, check_scratch, check_workspace
 from workflow.doctor.gpu import check_gpu
 from workflow.doctor.sharing import check_locks
 from workflow.doctor.tracking_server import check_tracking
@@ -160,6 +160,15 @@ def test_inodes_that_end_are_an_error(tmp_path: Path) -> None:
         _, inodes = check_disk(disk / "runs", Room(1.0, free + 1))
     assert (inodes.status, inodes.subject) == ("error", "inodes")
     assert inodes.what == f"{free} files (inodes) free in {disk}; a run leaves about {free + 1}"
+
+
+def test_the_folder_of_copies_is_checked_where_jobs_run_here(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("OF_THE_NODE", str(tmp_path))
+    assert check_node_scratch(None, on_cluster=False) == []
+    assert check_node_scratch("$OF_THE_NODE", on_cluster=False)[0].status == "ok"
+    (missing,) = check_node_scratch("$OF_THE_NODE/absent", on_cluster=False)
+    assert (missing.status, f"{tmp_path}/absent" in missing.what) == ("warning", True)
+    assert check_node_scratch("$OF_THE_NODE/absent", on_cluster=True)[0].status == "not checked"
 
 
 def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ import sys
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_users import disk_with_quota
 
-from stages.common.errors import InputError
+from stages.common.errors import InputError, of_the_system
 from stages.common.files.atomic_files import (
     atomic_path,
     check_writable,
@@ -248,3 +249,14 @@ def test_the_umask_decides_even_if_the_writer_allows_one_user_alone(tmp_path):
         os.umask(former)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"shared": 0o664, "private": 0o600}
+
+
+def test_a_used_up_quota_is_named_and_leaves_nothing(tmp_path):
+    with disk_with_quota(tmp_path / "disk", 2**20) as disk:
+        write_json(disk / "first.json", "x" * 1000)
+        with pytest.raises(OSError, match="Disk quota exceeded") as raised:
+            write_json(disk / "second.json", "x" * 3 * 2**20)
+        line = str(of_the_system(raised.value))
+        assert line.startswith(f"{disk}/second.json: Disk quota exceeded (")
+        assert f"MiB free in {disk}); your quota of bytes or of files is used up: " in line
+        assert sorted(each.name for each in disk.iterdir()) == ["first.json"]
