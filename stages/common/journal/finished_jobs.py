@@ -3,7 +3,7 @@
 On a cluster, short jobs share one SLURM job (a group of Snakemake's). When one of them fails, Snakemake deletes the
 outputs of all and runs all again. So each job links its outputs into the folder that the variable `MLIP_FINISHED_JOBS`
 names. The next attempt puts them back if code, settings, data and image are the same and no bit has changed: only the
-job that failed computes again (docs/decisions/0052).
+job that failed computes again (docs/decisions/0051).
 """
 
 import os
