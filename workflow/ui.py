@@ -34,6 +34,8 @@ def store_of(workspace: Path) -> str:
     if not path.is_file():
         known = sorted(str(each.parent) for each in workspace.parent.glob("*/mlflow.db"))
         there = f"; there are {', '.join(known)}" if known else ""
+        if os.environ.get("MLFLOW_TRACKING_URI"):
+            there += "; runs that went to a server are on its own pages (MLFLOW_TRACKING_URI)"
         raise InputError(
             f"{path}: no such store of MLflow{there}",
             remedy="correct WORKSPACE, or fill the store from the journals: make sync WORKSPACE=FOLDER",

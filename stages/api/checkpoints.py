@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 
 from ..common.errors import InputError, first_line
 from ..common.inference.model import INFERENCE
+from ..common.journal.mlflow_texts import ACCESS, without_secrets
 from ..common.yaml_files import read_mapping
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # models:/name/1, runs:/id/model, s3://bucket/model
@@ -97,8 +98,9 @@ def _download(uri: str) -> Path:
     try:
         return Path(download_artifacts(uri))
     except Exception as error:  # stores, registries and their clients raise what they like
-        what = f"{uri}: cannot be downloaded ({type(error).__name__}: {first_line(error)})"
-        raise InputError(what, "correct the URI, or see MLFLOW_TRACKING_URI") from None
+        what = without_secrets(f"{uri}: cannot be downloaded ({type(error).__name__}: {first_line(error)})")
+        remedy = f"correct the URI, or see MLFLOW_TRACKING_URI; if access is denied, {ACCESS[401]}"
+        raise InputError(what, remedy) from None
 
 
 def _unpacked(archive: Path, folder: Path) -> Path:

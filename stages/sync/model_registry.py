@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 
 from ..common.digests import digest_of
-from ..common.errors import InputError, first_line
+from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.journals import INTERVAL, FoundJournal, Journal
-from ..common.journal.mlflow_texts import TAG_LENGTH, is_constant, mlflow_keys, shortened, without_secrets
+from ..common.journal.mlflow_texts import TAG_LENGTH, is_constant, mlflow_keys, shortened
 from .metrics import COLUMNS
-from .quiet_mlflow import MlflowClient, MlflowException, RegisteredModel
+from .quiet_mlflow import MlflowClient, MlflowException, ModelVersion, RegisteredModel
+from .refusals import refused
 
 CURRENT = "current"  # alias of the version that the results hold now: models:/NAME@current
 _ARTIFACT = "mlflow_model/MLmodel"  # of select_checkpoint, below its journal
@@ -59,8 +60,8 @@ def register_models(
         try:
             new += _register(client, model, run_ids[model.key])
         except Exception as error:  # a registry is an extra: S3, proxies and servers raise what they like
-            reason = without_secrets(first_line(error))
-            warnings.append(f"{model.name}: not registered as a model in MLflow ({reason}); sync again")
+            reason, remedy = refused(error)
+            warnings.append(f"{model.name}: not registered as a model in MLflow ({reason}); {remedy}")
     return new, warnings
 
 
@@ -136,14 +137,17 @@ def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str
             raise
     description = _description(model)
     tags = _tags(model) | {_DESCRIBED: digest_of(description)}
-    present = {each.tags.get(_WEIGHTS): each for each in client.search_model_versions(f"name = '{model.name}'")}
-    held = present.get(model.weights)
+    held = _version_of(client, model)
     if held is None:
         client.log_artifacts(run_id, str(model.folder), _FOLDER)
         source = f"runs:/{run_id}/{_FOLDER}"
         made = client.create_model_version(
             model.name, source, run_id=run_id, tags=tags | {_WEIGHTS: model.weights}, description=description
         )
+        first = _version_of(client, model)
+        if first is not None and str(first.version) != str(made.version):  # another workspace was faster
+            client.delete_model_version(model.name, str(made.version))
+            return _register(client, model, run_id)
         version = str(made.version)
     else:
         version = str(held.version)
@@ -164,6 +168,12 @@ def _register(client: MlflowClient, model: ChosenModel, run_id: str) -> list[str
     if str(aliases.get(CURRENT)) != version:  # SQL stores say 1, servers "1"
         client.set_registered_model_alias(model.name, CURRENT, version)
     return [] if held else [f"{model.name} {version}"]
+
+
+def _version_of(client: MlflowClient, model: ChosenModel) -> ModelVersion | None:
+    """Return the first version with the weights of a model."""
+    versions = client.search_model_versions(f"name = '{model.name}' AND tags.`{_WEIGHTS}` = '{model.weights}'")
+    return min(versions, key=lambda each: int(each.version), default=None)
 
 
 def _tags(model: ChosenModel) -> dict[str, str]:

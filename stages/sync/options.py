@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..common.command_line import program_name
 from ..common.errors import InputError
+from ..common.journal.mlflow_texts import WRITE_ENCODED, has_broken_password, without_secrets
 
 SQLITE = "sqlite:///"
 _DESCRIPTION = """Import the stages' journals into MLflow: once each, repaired if half there, never twice.
@@ -80,13 +81,16 @@ def absolute_uri(store: str, source: str = "--store") -> str:
     Raises InputError, which names the `source` of the URI, for what is no store that sync can fill.
     """
     store = re.sub(r"^sqlite\+pysqlite:", "sqlite:", store)  # the driver that MLflow takes anyway
+    shown = without_secrets(store) if "://" in store else re.sub(r"^\S*@", "***@", store)
     if store.startswith(SQLITE):
         return SQLITE + str(Path(store.removeprefix(SQLITE)).resolve())
     remedy = f"write {SQLITE}FILE.db or http://HOST:PORT"
     if store.startswith("file:"):
-        raise InputError(f"{source} {store}: a folder is no store that several runs can share", remedy=remedy)
+        raise InputError(f"{source} {shown}: a folder is no store that several runs can share", remedy=remedy)
     if store.startswith("sqlite"):
-        raise InputError(f"{source} {store}: not the URI of a SQLite file", remedy=remedy)
+        raise InputError(f"{source} {shown}: not the URI of a SQLite file", remedy=remedy)
     if "://" not in store:
-        raise InputError(f"{source} {store}: not a URI", remedy=remedy)
+        raise InputError(f"{source} {shown}: not a URI", remedy=remedy)
+    if store.startswith("http") and has_broken_password(store):
+        raise InputError(f"{source} {shown}: an @ behind the host", remedy=WRITE_ENCODED)
     return store

@@ -77,12 +77,11 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
         raise InputError(f"sqlite:///{database}: the store failed ({error})", remedy_for(database)) from None
 
 
-def remedy_for(database: Path | None) -> str:
-    """Return what helps where a store, or the SQLite file `database`, failed."""
+def remedy_for(database: Path) -> str:
+    """Return what helps where the SQLite store `database` failed."""
     try:
-        if database:
-            with database.open("ab") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with database.open("ab") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in WITHOUT_LOCKS:
             return "its file system has no locks: name a server by MLFLOW_TRACKING_URI, or a --store on a local disk"

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..common.errors import InputError, first_line
+from ..common.errors import InputError
 from ..common.files.atomic_files import sha256_of
 from ..common.journal.mlflow_texts import (
     KEY,
@@ -21,9 +21,8 @@ from ..common.journal.mlflow_texts import (
     SYNCED,
     TEXTS_A_BATCH,
     WORKSPACE,
-    without_secrets,
 )
-from .calls import FirstAlone, calls_at_once, side_by_side
+from .calls import calls_at_once, side_by_side
 from .groups import kept_above, remove_empty_groups
 from .quiet_mlflow import (
     Dataset,
@@ -38,6 +37,7 @@ from .quiet_mlflow import (
     RunTag,
     ViewType,
 )
+from .refusals import refused
 from .run_records import InputData, RunRecord, closed
 
 _PARENT = "mlflow.parentRunId"
@@ -67,7 +67,12 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
     location = None if artifacts is None else artifacts.resolve().as_uri()
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        return client.create_experiment(name, artifact_location=location), []
+        try:
+            return client.create_experiment(name, artifact_location=location), []
+        except MlflowException as error:
+            experiment = client.get_experiment_by_name(name)  # another writer was faster
+            if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
     if experiment.lifecycle_stage != "active":
         raise InputError(
             f"experiment {name!r} was deleted in the store",
@@ -131,11 +136,11 @@ def import_runs(
 
     Runs of one level wait for the store side by side, as a server may take a second for an answer.
     """
-    changes = Changes()
-    present = _runs_by_key(client, experiment)
+    changes, keys = Changes(), {record.key for record, _ in records}
+    present = _runs_by_key(client, experiment, keys)
     ordered = sorted((record for record, _ in records), key=lambda record: (record.started, record.key))
     newest = {(record.stage, record.name): record.key for record in ordered}
-    at_once, data_sets = calls_at_once(client.tracking_uri), FirstAlone()
+    at_once = calls_at_once(client.tracking_uri)
 
     def bring(record: RunRecord, folder: Path) -> list[str]:
         run = _run_of(client, present, record)
@@ -155,15 +160,15 @@ def import_runs(
             if run.info.lifecycle_stage != "active" or _agrees(run, record, tags):
                 return []  # a run that a person deleted stays deleted
             changes.updated.add(run.info.run_id)
-        return _complete(client, run, record, folder, tags, data_sets)
+        return _complete(client, run, record, folder, tags)
 
     for level in _levels(records):
         for warnings in side_by_side(bring, level, at_once):
             changes.warnings += warnings
     changes.total = len(present) + len(changes.new)
-    remove_empty_groups(client, present, {record.key for record, _ in records}, workspace)
-    active = _runs_by_key(client, experiment, ViewType.ACTIVE_ONLY)
-    _close_lost_runs(client, active, {record.key for record, _ in records}, workspace, now, grace, changes)
+    remove_empty_groups(client, present, keys, workspace)
+    active = _runs_by_key(client, experiment, keys, ViewType.ACTIVE_ONLY)
+    _close_lost_runs(client, active, keys, workspace, now, grace, changes)
     _mark_latest(client, active, workspace, changes)
     return changes
 
@@ -193,11 +198,12 @@ def _run_of(client: MlflowClient, present: dict[str, Run], record: RunRecord) ->
     return former
 
 
-def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL) -> dict[str, Run]:
+def _runs_by_key(client: MlflowClient, experiment: str, own: set[str], view: int = ViewType.ALL) -> dict[str, Run]:
     """Return every run that a sync or a stage logged, by key, oldest first; runs that others logged are ignored.
 
     Two runs of one key come from a stage that logged live while a sync imported it, or from a server that created one
-    and answered too late. One stays, a complete one if there is one, and sync completes it.
+    and answered too late. One stays, a complete one if there is one, and sync completes it. The keys of another
+    workspace are not `own`: its sync may be filling one of the two now.
     """
     runs = _of_all_pages(partial(client.search_runs, [experiment], run_view_type=view, max_results=1000))
     ours = [run for run in runs if KEY in run.data.tags]
@@ -208,7 +214,8 @@ def _runs_by_key(client: MlflowClient, experiment: str, view: int = ViewType.ALL
         if other is run:
             continue
         if run.info.lifecycle_stage == other.info.lifecycle_stage == "active":
-            client.delete_run(run.info.run_id)
+            if run.data.tags[KEY] in own:
+                client.delete_run(run.info.run_id)
         elif run.info.lifecycle_stage == "active":
             found[run.data.tags[KEY]] = run
     return found
@@ -228,9 +235,7 @@ def _tags(record: RunRecord, workspace: str, ids: dict[str, str]) -> dict[str, s
     return record.tags | {WORKSPACE: workspace} | parent
 
 
-def _complete(
-    client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str], data_sets: FirstAlone
-) -> list[str]:
+def _complete(client: MlflowClient, run: Run, record: RunRecord, folder: Path, tags: dict[str, str]) -> list[str]:
     """Write what the run lacks, its digest last; return warnings."""
     run_id = run.info.run_id
     if _is_complete(run, record):  # of a moved workspace, or below another parent: its files are not written again
@@ -248,8 +253,7 @@ def _complete(
     ):
         client.log_batch(run_id, params=some_params, metrics=some_metrics)
     if record.inputs:
-        with data_sets.of(each.sha256 for each in record.inputs):
-            client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
+        client.log_inputs(run_id, [_data_set(each) for each in record.inputs])
     warnings, failures = _publish(client, run_id, record, folder)
     if record.status == "RUNNING":
         client.update_run(run_id, status=record.status)
@@ -289,8 +293,8 @@ def _publish(client: MlflowClient, run_id: str, record: RunRecord, folder: Path)
     except (MlflowException, SQLAlchemyError):
         raise
     except Exception as error:  # S3, GCS and proxies raise what they like; the numbers are already in
-        reason = without_secrets(first_line(error))
-        return warnings, [f"{record.run_name}: files not copied into MLflow ({reason}); sync again"]
+        reason, remedy = refused(error)
+        return warnings, [f"{record.run_name}: files not copied into MLflow ({reason}); {remedy}"]
     return warnings, []
 
 

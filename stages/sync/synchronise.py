@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..common.errors import InputError, first_line
+from ..common.errors import InputError
 from ..common.journal.journals import FoundJournal, find_journals, workspace_name
 from ..common.journal.mlflow_texts import without_secrets
 from .groups import group_record, groups_of
@@ -16,7 +16,8 @@ from .lock import single_writer
 from .model_registry import register_models
 from .options import SQLITE, absolute_uri
 from .quiet_mlflow import MlflowClient, MlflowException, forget_artifact_places
-from .relocation import ARTIFACTS, follow_move, remedy_for, remember_home
+from .refusals import store_failed
+from .relocation import ARTIFACTS, follow_move, remember_home
 from .run_records import RunRecord, executions, producers_of, run_record
 from .store import import_runs, open_experiment, runs_elsewhere
 from .view import prepare_view, runs_page
@@ -43,7 +44,7 @@ class Summary:
         done += "".join(f", model {model}" for model in self.models)
         page = runs_page(self.experiment)
         if uri.startswith("http"):
-            return f"{done}; open {uri.rstrip('/')}{page}"
+            return f"{done}; open {uri.replace('***@', '').rstrip('/')}{page}"
         return f"{done}; open with: mlflow ui --backend-store-uri {uri} (then http://127.0.0.1:5000{page})"
 
 
@@ -70,6 +71,7 @@ def synchronise(
     uri = absolute_uri(
         store or named or f"{SQLITE}{journals.parent / 'mlflow.db'}", "--store" if store else "MLFLOW_TRACKING_URI"
     )
+    project = experiment or ""
     database: Path | None = None
     if uri.startswith(SQLITE):
         database = Path(uri.removeprefix(SQLITE).partition("?")[0])
@@ -87,7 +89,7 @@ def synchronise(
                 _allow_writing(database)
             forget_artifact_places()
             client = MlflowClient(uri)
-            project = experiment or _project(found)
+            project = project or _project(found)
             identifier, more = open_experiment(client, project, artifacts)
             warnings += more
             if database:
@@ -101,8 +103,7 @@ def synchronise(
             if _registers(found) if register is None else register:
                 models, unregistered = register_models(client, found, project, changes.ids)
     except (MlflowException, SQLAlchemyError) as error:
-        what = without_secrets(f"{uri}: the store failed ({first_line(error)})")
-        raise InputError(what, remedy_for(database)) from None
+        raise store_failed(error, uri, project, database) from None
     touched = len(changes.new) + len(changes.updated)
     return Summary(
         new=len(changes.new),

@@ -106,7 +106,7 @@ def _of_configuration(
     else:
         yield from check_disk(workspace, needed)
         yield from check_quotas(existing(workspace), needed)
-    yield check_tracking(workspace, profile.on_slurm)
+    yield check_tracking(workspace, config.project, profile.on_slurm)
 
 
 def _gpus_of_training(profile: SiteProfile) -> int:

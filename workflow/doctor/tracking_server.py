@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from stages.common.errors import InputError
 from stages.common.journal.mlflow_server import MlflowServer
-from stages.common.journal.mlflow_texts import without_secrets
+from stages.common.journal.mlflow_texts import ACCESS, without_secrets
 from stages.sync.options import absolute_uri
 from workflow.doctor.findings import Finding
 
@@ -15,8 +15,8 @@ _SECONDS = 10.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def check_tracking(workspace: Path, on_slurm: bool, environ: Mapping[str, str] = os.environ) -> Finding:
-    """Check the server by one request that changes nothing, signed in as jobs are."""
+def check_tracking(workspace: Path, project: str, on_slurm: bool, environ: Mapping[str, str] = os.environ) -> Finding:
+    """Check the server by requests that change nothing, signed in as jobs are; `project` names the experiment."""
     uri = environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         return Finding(
@@ -30,13 +30,13 @@ def check_tracking(workspace: Path, on_slurm: bool, environ: Mapping[str, str] =
         what = f"MLFLOW_TRACKING_URI or _SERVER_CERT_PATH cannot be used: {without_secrets(str(error))}"
         return Finding("error", "tracking", what, "correct it, or unset it: results do not depend on it")
     place, host, shown = parts.netloc.rpartition("@")[2], parts.hostname or "", str(server)
-    status, text = server.probe(_SECONDS)
+    status, text = server.probe(project, _SECONDS)
     if status == 403 and "host" in text.lower():
         remedy = f"start the server with `mlflow server --allowed-hosts {place}`"
         return Finding("error", "tracking", f"{shown} refuses the host name {host}", remedy)
-    if status in (401, 403):
-        remedy = "export MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or _TOKEN) before snakemake"
-        return Finding("error", "tracking", f"{shown} denies access (HTTP {status})", remedy)
+    if status in ACCESS:
+        what = f"{shown} denies access{f' to experiment {project!r}' if status == 403 else ''} (HTTP {status})"
+        return Finding("error", "tracking", what, ACCESS[status])
     if status != 200:
         remedy = "start the server, correct MLFLOW_TRACKING_URI, or unset it: results do not depend on it"
         return Finding("error", "tracking", f"{shown}: {f'HTTP {status}' if status else text}", remedy)

@@ -116,7 +116,7 @@ class LiveRun:
                 self._wake.wait(pause or _SECONDS_BETWEEN)
         except Exception as error:
             self.failures += 1
-            self._last_error = type(error).__name__
+            self._last_error = without_secrets(str(error)) if isinstance(error, ValueError) else type(error).__name__
 
     def _send(self, server: "MlflowServer", ending: tuple[str, int] | None) -> None:
         run = self._run or self._open(server)

@@ -14,21 +14,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
+from http.client import HTTPException
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from .mlflow_texts import KEY, without_secrets
+from .mlflow_texts import ACCESS, KEY, WRITE_ENCODED, has_broken_password, without_secrets
 
 _SECONDS_A_CALL = 10.0
 _SECONDS_BEFORE_RETRY = 1.0
-_PROBE_BYTES = 2000
+_PROBE_BYTES = 1_000_000
 
 
 class RefusedError(OSError):
     """Refusal by the server: the HTTP `status`, and MLflow's code if it gave one."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(f"HTTP {status} {code or message}".strip())
+        remedy = f": {ACCESS[status]}" if status in ACCESS else ""
+        super().__init__(f"HTTP {status} {code or message}".strip() + remedy)
         self.status, self.code = status, code
 
 
@@ -37,13 +40,15 @@ class DeletedRunError(Exception):
 
 
 class MlflowServer:
-    """One MLflow server.
+    """One MLflow server. Raises ValueError for an address whose password is cut off.
 
     `environ` holds the user's variables by MLflow's names (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_TOKEN, ...).
     """
 
     def __init__(self, uri: str, environ: Mapping[str, str]) -> None:
         parts = urlsplit(uri)
+        if has_broken_password(uri):
+            raise ValueError(f"the address has an @ behind its host; {WRITE_ENCODED}")
         self._base = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
         self._headers = {"Content-Type": "application/json"} | _authorization(uri, environ)
         self._context = _tls(environ) if parts.scheme == "https" else None
@@ -51,16 +56,30 @@ class MlflowServer:
     def __str__(self) -> str:
         return without_secrets(self._base)
 
-    def probe(self, timeout: float) -> tuple[int, str]:
-        """Return HTTP status and text of one search that changes nothing; status 0 and the reason: no answer."""
-        request = self._request("experiments/search", {"max_results": 1})
+    def probe(self, experiment: str, timeout: float) -> tuple[int, str]:
+        """Return HTTP status and text of a question that changes nothing; status 0 and the reason: no answer.
+
+        The status is 200 where the experiment does not exist, and 403 where we may read but not write it.
+        """
+        status, text = self._asked(f"experiments/get-by-name?experiment_name={quote(experiment)}", None, timeout)
+        if status == 404 and "RESOURCE_DOES_NOT_EXIST" in text:
+            return 200, text
+        with suppress(ValueError, KeyError, TypeError):
+            # A tag without a key is never set: the permission is looked at first.
+            found = {"experiment_id": json.loads(text)["experiment"]["experiment_id"]}
+            refusal = self._asked("experiments/set-experiment-tag", found, timeout)
+            return refusal if refusal[0] == 403 else (status, text)
+        return status, text
+
+    def _asked(self, path: str, body: dict[str, Any] | None, timeout: float) -> tuple[int, str]:
+        request = self._request(path, body)
         try:
             with urllib.request.urlopen(request, timeout=timeout, context=self._context) as answer:  # noqa: S310
                 return answer.status, answer.read(_PROBE_BYTES).decode(errors="replace")
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read(_PROBE_BYTES).decode(errors="replace")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             return 0, str(getattr(error, "reason", None) or error)
 
     def experiment(self, name: str) -> str:
@@ -112,8 +131,9 @@ class MlflowServer:
                     return json.load(answer)
             except urllib.error.HTTPError as error:
                 with error:
-                    failure: Exception = _refused(error)
-                if error.code < 500 and error.code != 429:
+                    failure: Exception = (refused := _refused(error))
+                # BAD_REQUEST: the database refused; somebody else was faster in making the same thing
+                if error.code < 500 and error.code != 429 and refused.code != "BAD_REQUEST":
                     raise failure from None
             except OSError as error:
                 failure = error
@@ -135,14 +155,15 @@ def _refused(error: urllib.error.HTTPError) -> RefusedError:
 
 
 def _authorization(uri: str, environ: Mapping[str, str]) -> dict[str, str]:
-    if token := environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
+    """Return the header in MLflow's own order: the address, then user and password, then the token."""
     parts = urlsplit(uri)
-    user = environ.get("MLFLOW_TRACKING_USERNAME") or unquote(parts.username or "")
-    password = environ.get("MLFLOW_TRACKING_PASSWORD") or unquote(parts.password or "")
-    if not user:
-        return {}
-    return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    in_address = unquote(parts.username or ""), unquote(parts.password or "")
+    in_variables = environ.get("MLFLOW_TRACKING_USERNAME", ""), environ.get("MLFLOW_TRACKING_PASSWORD", "")
+    for user, password in (in_address, in_variables):
+        if user and password:
+            return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    token = environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import Iterable
+from urllib.parse import urlsplit
 
 from ..digests import digest_of
 
@@ -76,7 +77,20 @@ def limited(values: dict[str, str], limit: int) -> dict[str, str]:
     return {names[key]: shortened(value, limit) for key, value in sorted(values.items())}
 
 
+# What to do where a server refuses, by HTTP status.
+ACCESS = {
+    401: "export a valid MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+    403: "ask the owner of the experiment for the permission EDIT, or name another experiment (`project`)",
+}
+WRITE_ENCODED = "write / ? # and @ of its password as %2F %3F %23 and %40, or export MLFLOW_TRACKING_PASSWORD instead"
+
+
+def has_broken_password(uri: str) -> bool:
+    """Return whether a character of a password ends the host of a URI too early, and the rest would be shown."""
+    return "@" in uri.partition("://")[2].partition(urlsplit(uri).netloc)[2]
+
+
 def without_secrets(text: str) -> str:
     """Remove user, password, token and query from the URIs in a text, so that it may be logged."""
-    text = re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
+    text = re.sub(r"(://)\S*@", r"\1***@", text)  # up to the last @: a password may hold others, and slashes
     return re.sub(r"(://[^\s?]*)\?[^\s;,)]*", r"\1?***", text)

@@ -3,8 +3,10 @@
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import product
 from pathlib import Path
 from threading import Thread
 
@@ -15,6 +17,7 @@ from other_users import small_disk
 from stages.common.errors import InputError
 from stages.common.journal.mlflow_server import MlflowServer
 from stages.config import check
+from stages.sync.quiet_mlflow import MlflowClient
 from stages.sync.synchronise import synchronise
 from workflow.doctor.containers import check_apptainer, check_compiler, check_inside
 from workflow.doctor.folders import check_disk, check_node_scratch, check_scratch, check_workspace
@@ -202,10 +205,14 @@ class Server(BaseHTTPRequestHandler):
     status, text, seen = 200, "{}", ""
 
     def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
         type(self).seen = f"{self.path} {self.headers.get('Authorization')}"
         self.send_response(self.status)
         self.end_headers()
         self.wfile.write(self.text.encode())
+
+    def do_GET(self) -> None:
+        self.do_POST()
 
     def log_message(self, *_: object) -> None: ...
 
@@ -230,51 +237,61 @@ def server() -> Iterator[str]:
 def test_a_tracking_server_is_asked_once(server: str, monkeypatch, status, text, expected, remedy) -> None:
     monkeypatch.setattr(Server, "status", status)
     monkeypatch.setattr(Server, "text", text)
-    finding = check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": f"http://anna:word@{server}"})
+    finding = check_tracking(Path("runs"), "p", False, {"MLFLOW_TRACKING_URI": f"http://anna:word@{server}"})
     assert (finding.status, remedy in finding.remedy) == (expected, True), finding
-    assert Server.seen == "/api/2.0/mlflow/experiments/search Basic YW5uYTp3b3Jk"
+    assert Server.seen == "/api/2.0/mlflow/experiments/get-by-name?experiment_name=p Basic YW5uYTp3b3Jk"
     assert "word" not in str(finding)
 
 
-@pytest.mark.parametrize(
-    ("uri", "variables", "sent"),
-    [
-        ("http://anna%40lab:w%2Frd@{}", {}, "Basic YW5uYUBsYWI6dy9yZA=="),
-        ("http://anna:word@{}", {"MLFLOW_TRACKING_USERNAME": "bob", "MLFLOW_TRACKING_PASSWORD": "x"}, "Basic Ym9iOng="),
-        ("http://anna:word@{}", {"MLFLOW_TRACKING_TOKEN": "t"}, "Bearer t"),
-        ("http://{}", {}, "None"),
-    ],
-)
-def test_the_doctor_signs_in_as_jobs_do(server: str, monkeypatch, uri, variables, sent) -> None:
-    monkeypatch.setattr(Server, "status", 200)
-    environ = {"MLFLOW_TRACKING_URI": uri.format(server)} | variables
-    assert check_tracking(Path("runs"), False, environ).status == "ok"
-    assert (
-        Server.seen.partition(" ")[2]
-        == sent
-        == str(MlflowServer(uri.format(server), environ)._headers.get("Authorization"))
+@pytest.mark.parametrize("address", ["", "anna%40lab:w%2Frd@", "anna@"])
+@pytest.mark.parametrize("named", list(product([0, 1], repeat=3)))
+def test_the_doctor_and_jobs_sign_in_as_the_client_of_mlflow_does(server: str, monkeypatch, address, named) -> None:
+    uri, environ = f"http://{address}{server}", {}
+    for is_set, name in zip(named, ("USERNAME", "PASSWORD", "TOKEN"), strict=True):
+        monkeypatch.delenv(f"MLFLOW_TRACKING_{name}", raising=False)
+        if is_set:
+            monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", name.lower())
+            environ[f"MLFLOW_TRACKING_{name}"] = name.lower()
+    MlflowClient(uri).search_experiments()
+    sent = Server.seen.partition(" ")[2]
+    assert (sent == "None") == (
+        address != "anna%40lab:w%2Frd@" and named not in [(1, 1, 0), (1, 1, 1)] and not named[2]
     )
+    assert check_tracking(Path("runs"), "p", False, {"MLFLOW_TRACKING_URI": uri} | environ).status == "ok"
+    assert Server.seen.partition(" ")[2] == sent
+    assert str(MlflowServer(uri, environ)._headers.get("Authorization")) == sent
+
+
+@pytest.mark.parametrize("rest", ["qz/jk", "123/jk", "qz?jk", "qz#jk", "q@z/jk"])
+def test_a_password_that_is_cut_off_is_refused_and_no_part_of_it_shown(rest: str, tmp_path: Path) -> None:
+    uri = f"http://anna:{rest}@127.0.0.1:9"
+    finding = check_tracking(tmp_path, "p", False, {"MLFLOW_TRACKING_URI": uri})
+    (tmp_path / "results").mkdir()
+    with pytest.raises(InputError) as refused:
+        synchronise(tmp_path / "results", uri)
+    assert (finding.status, "%2F" in str(finding), "%2F" in str(refused.value)) == ("error", True, True)
+    assert not re.search("anna|q@?z|jk|123", f"{finding} {refused.value}")
 
 
 def test_a_certificate_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     environ = {"MLFLOW_TRACKING_URI": "https://host", "MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "no.pem")}
-    finding = check_tracking(tmp_path, False, environ)
+    finding = check_tracking(tmp_path, "p", False, environ)
     assert (finding.status, "_SERVER_CERT_PATH" in finding.what) == ("error", True)
 
 
 @pytest.mark.parametrize("uri", ["file:/data/mlruns", "file:///data/mlruns", "mlruns", "/data/mlruns"])
 def test_a_store_that_sync_refuses_names_the_variable(uri: str, monkeypatch, tmp_path: Path) -> None:
-    finding = check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": uri})
+    finding = check_tracking(Path("runs"), "p", False, {"MLFLOW_TRACKING_URI": uri})
     assert finding.status == "error"
     assert finding.what.startswith(f"MLFLOW_TRACKING_URI {uri}: ")
     assert "http://HOST:PORT" in finding.remedy
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(InputError, match=r"^MLFLOW_TRACKING_URI "):
         synchronise(tmp_path)
-    assert check_tracking(Path("runs"), False, {"MLFLOW_TRACKING_URI": "sqlite:///a.db"}).status == "ok"
+    assert check_tracking(Path("runs"), "p", False, {"MLFLOW_TRACKING_URI": "sqlite:///a.db"}).status == "ok"
 
 
 def test_no_server_a_silent_one_and_one_on_loopback_of_another_machine(server: str) -> None:
-    assert check_tracking(Path("runs"), True, {}).status == "ok"
-    assert check_tracking(Path("runs"), True, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}).status == "error"
-    assert check_tracking(Path("runs"), True, {"MLFLOW_TRACKING_URI": f"http://{server}"}).status == "warning"
+    assert check_tracking(Path("runs"), "p", True, {}).status == "ok"
+    assert check_tracking(Path("runs"), "p", True, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}).status == "error"
+    assert check_tracking(Path("runs"), "p", True, {"MLFLOW_TRACKING_URI": f"http://{server}"}).status == "warning"

@@ -193,7 +193,8 @@ def test_nothing_is_sent_of_a_short_stage_or_of_a_part_or_unasked(fake, journal,
         ("", {}, None),
         ("user:p%40ss@", {}, "Basic dXNlcjpwQHNz"),
         ("", {"USERNAME": "user", "PASSWORD": "p@ss"}, "Basic dXNlcjpwQHNz"),
-        ("user:p@", {"TOKEN": "abc"}, "Bearer abc"),
+        ("", {"TOKEN": "abc"}, "Bearer abc"),
+        ("user:p%40ss@", {"TOKEN": "abc"}, "Basic dXNlcjpwQHNz"),  # as MLflow's client does it
     ],
 )
 def test_credentials_go_into_the_header_alone(fake, journal, monkeypatch, address, variables, header):

@@ -45,6 +45,7 @@ def test_a_key_that_is_taken_as_it_stands_keeps_its_name_whatever_else_there_is(
         ("http://host:5000/", "http://host:5000/"),
         ("https://user:pa:ss@host:5000/x", "https://***@host:5000/x"),
         ("https://token@host failed", "https://***@host failed"),
+        ("https://user:p@ss/w@host/x failed", "https://***@host/x failed"),
         ("see https://host/x?token=abc; then", "see https://host/x?***; then"),
         ("sqlite:////home/runs/mlflow.db", "sqlite:////home/runs/mlflow.db"),
         ("postgresql://me:secret@db/mlflow: refused", "postgresql://***@db/mlflow: refused"),
