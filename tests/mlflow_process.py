@@ -7,30 +7,45 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from eventually import eventually
 
 
 class MlflowProcess:
-    """`mlflow server` over one SQLite file; killed and started again it keeps its port, its store and its files."""
+    """`mlflow server` over one SQLite file; killed and started again it keeps its port, its store and its files.
 
-    def __init__(self, database: Path, artifacts: Path) -> None:
+    `store` is the URI of another database, `options` and `variables` are more of the command line and environment.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        artifacts: Path,
+        store: str | None = None,
+        options: Sequence[str] = (),
+        variables: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         self.database, self.uri, self._artifacts = database, f"http://127.0.0.1:{port}", artifacts
         self._command = [
-            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{database}"),
+            *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store or f"sqlite:///{database}"),
+            *options,
             *("--artifacts-destination", str(artifacts), "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
         ]
+        self._variables = variables
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns when it answers."""
         environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         environment.pop("MLFLOW_TRACKING_URI", None)
+        environment |= self._variables
         self._process = subprocess.Popen(
             self._command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )

@@ -147,10 +147,10 @@ def import_runs(
         if run is not None and not record.stage:
             run = kept_above(client, run, record)
         if run is None:
-            # The key is set on creation, in one transaction, so no crash leaves a run that cannot be found again.
-            run = client.create_run(
-                experiment, start_time=record.started, tags={KEY: record.key}, run_name=record.run_name
-            )
+            # Set on creation, in one transaction: no crash leaves a run that cannot be found again, and no other
+            # workspace's sync takes it for one that nobody owns.
+            own = {KEY: record.key, WORKSPACE: workspace}
+            run = client.create_run(experiment, start_time=record.started, tags=own, run_name=record.run_name)
             changes.new.add(run.info.run_id)
         changes.ids[record.key] = run.info.run_id
         tags = _tags(record, workspace, changes.ids)

@@ -5,6 +5,10 @@ import json
 
 import pytest
 import yaml
+from mlflow_process import MlflowProcess
+from postgresql import DRIVER, packages_for_the_server, postgresql
+
+from stages.common.journal import live_logging, mlflow_server
 
 STARTED = 1_700_000_000_000  # Unix milliseconds
 DECISION = {"criterion": "rank", "split": "validation", "candidates": {"5": 0.1, "9": 0.2}, "chosen_step": 9,
@@ -15,6 +19,46 @@ DECISION = {"criterion": "rank", "split": "validation", "candidates": {"5": 0.1,
 def database(tmp_path_factory):
     """One store for all tests (creating it takes seconds); each test has an experiment of its own."""
     return tmp_path_factory.mktemp("store") / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def sqlite_server(tmp_path_factory):
+    """For tests of the xdist group `mlflow_server`: starting it takes seconds."""
+    folder = tmp_path_factory.mktemp("server")
+    server = MlflowProcess(folder / "mlflow.db", folder / "artifacts")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("postgresql_server")
+    with postgresql() as uri:
+        variables = packages_for_the_server(folder / "packages", DRIVER)
+        server = MlflowProcess(folder / "none", folder / "artifacts", uri, variables=variables)
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def live_at(monkeypatch, request):
+    """Names a server to stages, which then log there without delay, into an experiment of the test's name."""
+
+    def named(uri):
+        for module, name, value in (
+            (live_logging, "_SECONDS_BEFORE", 0.0),
+            (live_logging, "_SECONDS_BETWEEN", 0.02),
+            (live_logging, "_PAUSE", 0.02),
+            (live_logging, "_LONGEST_PAUSE", 0.1),
+            (mlflow_server, "_SECONDS_BEFORE_RETRY", 0.01),
+        ):
+            monkeypatch.setattr(module, name, value)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
+
+    return named
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from store_snapshot import snapshot
 
 from stages.common.errors import InputError
 from stages.common.files.code_digest import ROOT
-from stages.common.journal import live_logging, mlflow_server
+from stages.common.journal import mlflow_server
 from stages.common.journal.mlflow_texts import mlflow_keys
 from stages.common.journal.tracking import track
 from stages.common.settings import Settings
@@ -32,29 +32,11 @@ class Example(Settings):
     seed: int = 0
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    server = MlflowProcess(folder / "mlflow.db", folder / "artifacts")
-    server.start()
-    yield server
-    server.kill()
-
-
 @pytest.fixture
-def server(process, monkeypatch, request):
+def server(sqlite_server, live_at):
     """The server, named to stages by the environment; each test has an experiment of its own."""
-    for module, name, value in (
-        (live_logging, "_SECONDS_BEFORE", 0.0),
-        (live_logging, "_SECONDS_BETWEEN", 0.02),
-        (live_logging, "_PAUSE", 0.02),
-        (live_logging, "_LONGEST_PAUSE", 0.1),
-        (mlflow_server, "_SECONDS_BEFORE_RETRY", 0.01),
-    ):
-        monkeypatch.setattr(module, name, value)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", process.uri)
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
-    return process
+    live_at(sqlite_server.uri)
+    return sqlite_server
 
 
 @pytest.fixture
