@@ -108,15 +108,15 @@ class LiveRun:
                     self._deleted = True
                     return
                 except (OSError, ValueError, KeyError, TypeError) as error:
-                    self.failures, self._failing = self.failures + 1, True
                     self._last_error = without_secrets(" ".join(str(error).split()) or type(error).__name__)
+                    self.failures, self._failing = self.failures + 1, True
                     pause = min(max(2 * pause, _PAUSE), _LONGEST_PAUSE)
                     if ending:
                         return
                 self._wake.wait(pause or _SECONDS_BETWEEN)
         except Exception as error:
-            self.failures += 1
             self._last_error = without_secrets(str(error)) if isinstance(error, ValueError) else type(error).__name__
+            self.failures += 1
 
     def _send(self, server: "MlflowServer", ending: tuple[str, int] | None) -> None:
         run = self._run or self._open(server)

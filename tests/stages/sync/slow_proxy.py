@@ -1,4 +1,4 @@
-"""A proxy before an MLflow server: what is asked is done at once, and the answer comes late."""
+"""A proxy before an MLflow server: what is asked is done at once, and the answer comes late, or it wants a token."""
 
 import time
 import urllib.error
@@ -10,12 +10,20 @@ from threading import Thread
 
 
 @contextmanager
-def slow_proxy(uri: str, seconds: Callable[[str], float]) -> Iterator[str]:
-    """Address of the proxy; `seconds` says by the request's path how late the answer comes."""
+def slow_proxy(
+    uri: str, seconds: Callable[[str], float], knows: Callable[[str], bool] = lambda _: True
+) -> Iterator[str]:
+    """Address of the proxy; `seconds` says by the request's path how late the answer comes.
+
+    `knows` says by the header `Authorization` whether a request is let through; others get 401, with JSON.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
+            if not knows(self.headers.get("Authorization", "")):
+                self.answer(401, b'{"error": "the token has expired"}')
+                return
             kept = {name: value for name, value in self.headers.items() if name in ("Content-Type", "Accept")}
             request = urllib.request.Request(uri + self.path, body, kept, method=self.command)
             try:
@@ -25,6 +33,9 @@ def slow_proxy(uri: str, seconds: Callable[[str], float]) -> Iterator[str]:
                 with error:
                     status, content = error.code, error.read()
             time.sleep(seconds(self.path))
+            self.answer(status, content)
+
+        def answer(self, status: int, content: bytes) -> None:
             try:
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")

@@ -84,7 +84,7 @@ def test_a_server_is_opened_in_the_browser_without_its_password():
     summary = Summary(1, 2, 3, "https://user:secret@host:5000/", "7", ["mlip-a 2"], [], [])
     assert str(summary) == (
         "imported 1 new, updated 2, unchanged 3 runs into https://***@host:5000/, model mlip-a 2; "
-        "open https://***@host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=mlip"
+        "open https://host:5000/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=mlip"
     )
 
 
