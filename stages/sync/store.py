@@ -140,7 +140,6 @@ def import_runs(
     present = _runs_by_key(client, experiment, keys)
     ordered = sorted((record for record, _ in records), key=lambda record: (record.started, record.key))
     newest = {(record.stage, record.name): record.key for record in ordered}
-    at_once = calls_at_once(client.tracking_uri)
 
     def bring(record: RunRecord, folder: Path) -> list[str]:
         run = _run_of(client, present, record)
@@ -163,7 +162,7 @@ def import_runs(
         return _complete(client, run, record, folder, tags)
 
     for level in _levels(records):
-        for warnings in side_by_side(bring, level, at_once):
+        for warnings in side_by_side(bring, level, calls_at_once(client.tracking_uri)):
             changes.warnings += warnings
     changes.total = len(present) + len(changes.new)
     remove_empty_groups(client, present, keys, workspace)

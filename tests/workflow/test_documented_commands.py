@@ -165,7 +165,7 @@ def check_nothing(words: list[str]) -> None:
 
 OTHERS = (
     *("source", "cd", "git", "$EDITOR", "mkdir", "cp", "chgrp", "chmod", "for", "do", "done", "export"),
-    *("pre-commit", "curl", "docker", "podman", "openssl", "skopeo"),
+    *("pre-commit", "curl", "docker", "podman", "openssl", "skopeo", "sudo"),
 )
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "make": check_make,

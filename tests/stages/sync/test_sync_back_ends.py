@@ -2,14 +2,18 @@
 
 import json
 import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from eventually import eventually
+from eventually import SECONDS, eventually
 from store_snapshot import snapshot
 
+from stages.common.files.code_digest import ROOT
 from stages.common.journal.tracking import track
 from stages.common.settings import Settings
 from stages.sync.quiet_mlflow import MlflowClient, ViewType
@@ -169,6 +173,34 @@ def all_at_once(works):
         return list(pool.map(begin, works))
 
 
+WAITS = (
+    "import pathlib, sys, time; import stages.sync.synchronise; from stages.sync.__main__ import main\n"
+    "pathlib.Path(sys.argv[1]).touch()\n"
+    "while not pathlib.Path(sys.argv[2]).exists(): time.sleep(0.01)\n"
+    "main(sys.argv[3:])"
+)
+
+
+def processes_at_once(folder: Path, arguments) -> list[str]:
+    """Run a sync with each of the arguments, a process each, which begin together; return what stands in stderr."""
+    folder.mkdir()
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", WAITS, folder / str(number), folder / "go", *map(str, each)],
+                    cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                )
+            )
+            for number, each in enumerate(arguments)
+        ]  # fmt: skip
+        eventually(lambda: len(list(folder.iterdir())) == len(processes))
+        (folder / "go").touch()
+        said = [process.communicate(timeout=SECONDS)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), said
+    return [line for each in said for line in each.splitlines()]
+
+
 def without_shared(held):
     """Two workspaces with the same weights: one of them has their files, and one, the last, its tags on the version."""
     tags, runs, data, models, deleted = held
@@ -177,22 +209,19 @@ def without_shared(held):
     return tags, runs, data, deleted, {name.rpartition("-")[2]: {*versions} for name, (*_, versions) in models.items()}
 
 
-def test_workspaces_that_sync_at_once_end_as_one_after_the_other(server, workspaces, request):
+def test_workspaces_that_sync_at_once_end_as_one_after_the_other(server, workspaces, tmp_path, request):
     def sync(folder, experiment):
         return lambda: synchronise(folder, server.uri, experiment, grace_hours=0.0)
 
-    def said(summary):
-        others = [each for each in summary.warnings if "also holds runs of this workspace" not in each]
-        return summary.problems + others
-
     name = request.node.name.partition("[")[0]
     for folder in workspaces:
-        assert said(sync(folder, f"{name}-alone")()) == []
+        assert sync(folder, f"{name}-alone")().problems == []
     alone = without_shared(content(server.uri, f"{name}-alone"))
     for number in range(ROUNDS):
         experiment = f"{name}{number}"
-        for summary in all_at_once([sync(folder, experiment) for folder in workspaces]):
-            assert said(summary) == []
+        options = ("--store", server.uri, "--experiment", experiment, "--grace", 0)
+        lines = processes_at_once(tmp_path / f"round {number}", [("--journals", each, *options) for each in workspaces])
+        assert [line for line in lines if "also holds runs of this workspace" not in line] == []
         assert without_shared(content(server.uri, experiment)) == alone
         assert [sync(folder, experiment)().new for folder in workspaces] == [0, 0, 0]
 
