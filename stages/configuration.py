@@ -29,7 +29,6 @@ from .variants import Seeds, Variant, overrides_of, seeds_of
 _STAGE_OF: dict[type[BaseModel], str] = {model: stage for stage, model in BLOCKS.items()}
 
 FEW_SHOT = ("few_shot_classification", "few_shot_segmentation")
-
 _SHARED = {"patient_split", "encoder_precision"}  # top-level keys that every block with such a key takes over
 
 Block = dict[str, Any]
@@ -121,7 +120,7 @@ class Config(StageBlocks):  # type: ignore[valid-type, misc]  # its blocks follo
         "bf16 on a GPU of compute capability 8 or more, else fp32. The few-shot protocols have their own `precision`",
     )
     node_scratch: str | None = Field(
-        default=None,
+        None,
         description="folder on the disk of each node, e.g. /local/$USER: stages that read images many times copy them "
         "there, once per node; without room they read the workspace, after a warning. Reruns nothing",
     )

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from .contract import Job, arguments_of, flag_of
-from .errors import InputError, of_the_system
+from .errors import AlreadyDone, InputError, of_the_system
 from .files.atomic_files import check_writable, sidecar_of
-from .journal.finished_jobs import AlreadyDone
 
 PROGRAM = "MLIP_PROGRAM"  # environment variable in which `mlip` passes how the user called it to what it runs
 Work = Mapping[Any, Callable[[Any], None]]  # by type of job; Any, since a mapping is invariant in its keys

@@ -34,6 +34,10 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+class AlreadyDone(Exception):  # noqa: N818 - no error
+    """Raised where an earlier attempt's outputs of a job were put back, and nothing is left to do."""
+
+
 class InputError(Exception):
     """Input that a person can correct.
 

@@ -74,11 +74,9 @@ def open_experiment(client: MlflowClient, name: str, artifacts: Path | None) -> 
             if experiment is None or error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
     if experiment.lifecycle_stage != "active":
-        raise InputError(
-            f"experiment {name!r} was deleted in the store",
-            remedy=f"run `mlflow experiments restore --experiment-id "
-            f"{experiment.experiment_id}`, or give another --experiment",
-        )
+        restore = f"mlflow experiments restore --experiment-id {experiment.experiment_id}"
+        remedy = f"run `{restore}`, or give another --experiment"
+        raise InputError(f"experiment {name!r} was deleted in the store", remedy)
     if location in (None, experiment.artifact_location):
         return experiment.experiment_id, []
     return experiment.experiment_id, [

@@ -15,15 +15,11 @@ from typing import Any
 
 from ..contract import Job
 from ..digests import digest_of
-from ..errors import InputError
+from ..errors import AlreadyDone, InputError
 from ..files.atomic_files import read_json, sha256_of, sidecar_of
 
 FOLDER = "MLIP_FINISHED_JOBS"
 _WHOLE = "whole"  # file that is written last
-
-
-class AlreadyDone(Exception):  # noqa: N818 - no error: the outputs of the job are there
-    """Raised where the outputs of a job were put back, and nothing is left to do."""
 
 
 def put_back(job: Job, digests: Mapping[str, str]) -> None:

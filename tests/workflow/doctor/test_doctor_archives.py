@@ -90,7 +90,7 @@ def test_a_bad_archive_is_one_failed_check_beside_the_others(
     assert found["data set ours"].remedy
     assert "--root" not in found["data set ours"].remedy
     assert (found["labels ours"].status, str(bad) in found["labels ours"].what) == ("not checked", True)
-    assert expected.keys() - found.keys() <= {"batch size", "quota"}, "these follow from the data"
+    assert expected.keys() - found.keys() <= {"batch size", "inodes", "quota"}, "these follow from the data"
     others = expected.keys() & found.keys() - {"data set ours", "labels ours", "disk", "quota"}
     assert {each: found[each] for each in others} == {each: expected[each] for each in others}
 
