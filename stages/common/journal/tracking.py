@@ -52,22 +52,38 @@ class Terminated(SystemExit):
 
 
 @contextmanager
-def sigterm_as_exception() -> Iterator[None]:
-    """Turn SIGTERM into a `Terminated` exception, so that the journal records it; an existing handler is kept."""
+def sigterm_as_exception() -> Iterator[Callable[[], None]]:
+    """Turn the first SIGTERM into a `Terminated` exception, so that the journal records it; later ones change nothing.
+
+    Yields what makes all SIGTERM from then on change nothing: how a run ended can then be written whole, though
+    schedulers and launchers like to send the signal again. A handler that somebody else has set is kept, before and
+    afterwards.
+    """
     process = os.getpid()
+
+    def ignore(_: int, __: FrameType | None) -> None:
+        pass
 
     def raise_terminated(number: int, _: FrameType | None) -> None:
         if os.getpid() != process:  # a forked child keeps no journal
             os._exit(128 + number)
+        signal.signal(signal.SIGTERM, ignore)
         raise Terminated(128 + number)
 
-    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    if ours:
+    def is_ours() -> bool:
+        on_main_thread = threading.current_thread() is threading.main_thread()
+        return on_main_thread and signal.getsignal(signal.SIGTERM) in (raise_terminated, ignore)
+
+    def ignore_from_now() -> None:
+        if is_ours():
+            signal.signal(signal.SIGTERM, ignore)
+
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, raise_terminated)
     try:
-        yield
+        yield ignore_from_now
     finally:
-        if ours:
+        if is_ours():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
@@ -208,17 +224,20 @@ def track(
         run.live = live_run(record, run.key)
     ended = threading.Event()
     threading.Thread(target=_beat, args=(run, ended), name="journal", daemon=True).start()
-    try:
-        with sigterm_as_exception():
-            yield run
-            settle()  # a stage whose inputs are damaged has not finished, whatever it wrote last
-    except BaseException as error:
+    with sigterm_as_exception() as ignore_sigterm:
+        try:
+            try:
+                yield run
+                settle()  # a stage whose inputs are damaged has not finished, whatever it wrote last
+            finally:
+                ignore_sigterm()  # inside, so that one that comes just before is an error of the run, too
+        except BaseException as error:
+            ended.set()
+            text = " ".join(str(error).split())
+            run.end("FAILED", f"{type(error).__name__}: {text}")
+            raise
         ended.set()
-        text = " ".join(str(error).split())
-        run.end("FAILED", f"{type(error).__name__}: {text}")
-        raise
-    ended.set()
-    run.end("FINISHED")
+        run.end("FINISHED")
 
 
 @contextmanager

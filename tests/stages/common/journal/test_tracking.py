@@ -242,6 +242,39 @@ def test_sigterm_is_recorded_and_ends_the_stage_as_if_it_had_been_killed(journal
     assert record["error"] == "Terminated: SIGTERM, from the scheduler or a user"
 
 
+ENDS = {
+    "failed": ("raise ValueError('planted')", "FAILED", "ValueError: planted"),
+    "finished": ("pass", "FINISHED", None),
+    "terminated": ("os.kill(os.getpid(), signal.SIGTERM); time.sleep(600)", "FAILED", "Terminated: SIGTERM, from"),
+}
+
+
+@pytest.mark.parametrize("how", ENDS)
+def test_sigterm_while_the_end_is_written_does_not_leave_a_journal_that_says_running(journal, how):
+    """torchrun sends it to who has just failed; SLURM sends it to the step and, at the time limit, once more."""
+    body, status, error = ENDS[how]
+    code = (
+        "import os, pathlib, signal, sys, time\n"
+        "from stages.common.settings import Settings\n"
+        "from stages.common.journal import tracking\n"
+        "write = tracking.write_text\n"
+        "def signalled(path, text, **more):\n"
+        "    if '\"RUNNING\"' not in text:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(0)\n"
+        "    write(path, text, **more)\n"
+        "tracking.write_text = signalled\n"
+        f"with tracking.track({STAGE!r}, '', journal=pathlib.Path(sys.argv[1]), settings=Settings(), inputs={{}}):\n"
+        f"    {body}\n"
+        "assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(journal)], cwd=ROOT, timeout=SECONDS, check=False)
+    assert done.returncode == {"failed": 1, "finished": 0, "terminated": 143}[how]
+    record = read(journal)
+    assert record["status"] == status
+    assert (record["error"] or "").startswith(error or "")
+
+
 def test_each_file_of_the_stage_s_code_has_its_digest(journal):
     with tracked(journal):
         pass
