@@ -96,7 +96,7 @@ def train(
             with record_function("waiting for data"):
                 drawn = [batches.next() for _ in range(batches_per_step)]
             if replica is None or state.step == data.masked_steps:
-                replica = _replica(state, data)
+                replica = _replica(state, drawn[0], data, settings, place)
             previous, queued = queued, _step(state, replica, drawn, data, settings, place)
             if previous is not None:  # the device has work while its norm is read
                 previous.check(place.state, write=ranks.first)
@@ -140,14 +140,26 @@ def _begin(model: Objective, settings: PretrainSettings, place: Place, log: Log,
     return state
 
 
-def _replica(state: TrainingState, data: TrainingData) -> nn.Module:
+def _replica(
+    state: TrainingState,
+    first: DrawnBatch[TrainingBatch],
+    data: TrainingData,
+    settings: PretrainSettings,
+    place: Place,
+) -> nn.Module:
     """Return the model as the ranks share it from the state's step on.
 
-    Where masking ends, a new one is made: the ranks would wait for the gradients of what is frozen from then on.
+    Where masking ends, a new one is made: the ranks would wait for the gradients of what is frozen from then on. Its
+    first backward pass is thrown away: DistributedDataParallel then learns in which order gradients come, lays them out
+    anew, and sums in another order from the second pass on. So a training that resumes, which makes a replica of its
+    own, ends bitwise as one that was left alone (docs/decisions/0052).
     """
     if state.step >= data.masked_steps:
         state.model.freeze_what_masks_teach()
-    return data.ranks.replicate(state.model)
+    replica = data.ranks.replicate(state.model)
+    if replica is not state.model:
+        _backward(replica, first, 1, data, settings, place)  # its gradient leaves before the next one is computed
+    return replica
 
 
 @contextmanager
@@ -181,22 +193,32 @@ def _step(
     """
     rate = learning_rate(state.step, data.steps_per_epoch, settings)
     set_learning_rate(state.optimiser, rate)
-    bf16 = settings.optimisation.precision == "bf16"
     state.optimiser.zero_grad(set_to_none=True)
-    found = []
-    for each in drawn:
-        with record_function("to the device"):
-            batch = each.to(place.device)
-        with record_function("forward"), torch.autocast(place.device.type, torch.bfloat16, enabled=bf16):
-            losses = replica(batch, data.ranks)
-        with record_function("backward"):
-            (losses.total if len(drawn) == 1 else losses.total / len(drawn)).backward()
-        found.append(losses.diagnostics)
+    found = [_backward(replica, each, len(drawn), data, settings, place) for each in drawn]
     with record_function("update"):
         norm = update(state.model, state.optimiser, settings.optimisation.clip_norm)
     state.step += 1
     values = {**_means(found), "gradient_norm": norm, "learning_rate": rate}
     return QueuedStep(state.step - 1, values, norm, _together([each.batch for each in drawn]))
+
+
+def _backward(
+    replica: nn.Module,
+    drawn: DrawnBatch[TrainingBatch],
+    of: int,
+    data: TrainingData,
+    settings: PretrainSettings,
+    place: Place,
+) -> Mapping[str, torch.Tensor | float]:
+    """Add the gradient of one of `of` batches to that of the weights, and return the batch's diagnostics."""
+    bf16 = settings.optimisation.precision == "bf16"
+    with record_function("to the device"):
+        batch = drawn.to(place.device)
+    with record_function("forward"), torch.autocast(place.device.type, torch.bfloat16, enabled=bf16):
+        losses = replica(batch, data.ranks)
+    with record_function("backward"):
+        (losses.total if of == 1 else losses.total / of).backward()
+    return losses.diagnostics
 
 
 def _means(found: Sequence[Mapping[str, torch.Tensor | float]]) -> dict[str, torch.Tensor | float]:
