@@ -10,9 +10,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import redirect_stderr
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
+
+from snakemake.cli import parse_args
 
 from stages.common.errors import InputError
 from stages.common.journal.journals import workspace_name
@@ -50,6 +54,19 @@ def _jobs_of(folder: Path) -> list[str]:
         return []
     rows = [line.split("|", 2) for line in done.stdout.splitlines()]
     return [row[0] for row in rows if len(row) == 3 and row[1] != _COMPLETING and Path(row[2]).resolve() == folder]
+
+
+def groups_asked_for(program: str, arguments: Sequence[str]) -> tuple[Mapping[str, str], Mapping[str, int]]:
+    """Return the groups of Snakemake's command line and profiles, and how many components share one.
+
+    Snakemake itself tells a Snakefile of them only when its rules have been read. `program` is the command that was
+    called; of another one than Snakemake's nothing is known.
+    """
+    if "snakemake" not in Path(program).parts[-2:]:
+        return {}, {}
+    with redirect_stderr(StringIO()):  # "Using profile ...", which has been said
+        asked = parse_args(arguments)[1]
+    return asked.groups or {}, asked.group_components or {}
 
 
 def refuse_unknown_ends(status_command: str | None) -> None:

@@ -1,11 +1,13 @@
 """Requests of each rule to a scheduler, read from the rule files, so that tools need not start Snakemake."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stages.common.errors import InputError
+from stages.common.settings import did_you_mean
 from workflow.gpu_requests import gpus_of_gres
 
 _RULE = re.compile(r"^rule (\w+):$", re.MULTILINE)
@@ -60,6 +62,15 @@ def rule_requests(rules: Path) -> dict[str, Request]:
                 minutes_most=_growth(text, "runtime"),
             )
     return found
+
+
+def refuse_unknown_rules(key: str, names: Iterable[str], rules: Collection[str]) -> None:
+    """Refuse names under a key of a profile that are no rules: Snakemake would pass over them in silence."""
+    for name in names:
+        if name not in rules:
+            raise InputError(
+                f"{key}: {name}: there is no such rule", remedy=f"correct the profile{did_you_mean(name, rules)}"
+            )
 
 
 def with_profile(request: Request, resources: Mapping[str, Any]) -> Request:

@@ -7,14 +7,14 @@ workflow is read, not by 60 failed jobs.
 import os
 import re
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt
 
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import check_writable
@@ -23,6 +23,8 @@ from stages.common.yaml_files import parse_yaml, read_mapping
 from stages.config import check
 from stages.config_layers import Layer, merged
 from stages.configuration import Config
+from workflow.job_groups import check_groups, shared_by_groups
+from workflow.rule_requests import refuse_unknown_rules
 
 UNSET = "CHANGE_ME"
 _PADDED = re.compile(r"[-+]?0[\d_]")
@@ -89,7 +91,7 @@ class ProfileValues(BaseModel):
     set_resources: dict[str, Resources] = Field(default_factory=dict)
     set_threads: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
     groups: Annotated[dict[str, str], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
-    group_components: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
+    group_components: Annotated[dict[str, PositiveInt], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
 
     model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "-"))
 
@@ -133,8 +135,22 @@ class SiteProfile:
         return self.known.default_resources
 
     def resources_of(self, rule: str) -> dict[str, Any]:
-        """Return the profile's request for a rule: its own resources over the default ones."""
-        return self.default_resources | self.known.set_resources.get(rule, {})
+        """Return the profile's request for a rule: its own and its group's resources over the default ones."""
+        return self.default_resources | self._set_resources.get(rule, {})
+
+    @cached_property
+    def _set_resources(self) -> dict[str, dict[str, Any]]:
+        with _of(self.path):
+            return shared_by_groups(self.groups, self.known.set_resources)
+
+    def check_rules(self, rules: Collection[str]) -> None:
+        """Refuse groups that cannot work, and names that are no rules of the workflow."""
+        known = self.known
+        with _of(self.path):
+            refuse_unknown_rules("set-resources", known.set_resources, rules)
+            refuse_unknown_rules("set-threads", known.set_threads, rules)
+            check_groups(known.groups, known.group_components, known.resources, known.default_resources, rules)
+            shared_by_groups(known.groups, known.set_resources)
 
     @property
     def threads(self) -> dict[str, int]:
@@ -157,6 +173,15 @@ class SiteProfile:
         if not str(value).isdecimal():
             raise InputError(f"{self.path}: resources.{resource}: {value!r} is no whole number", remedy="correct it")
         return int(value)
+
+
+@contextmanager
+def _of(path: Path) -> Iterator[None]:
+    """Put the profile's name before what is wrong in it."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error.what}", error.remedy) from None
 
 
 def read_profile(folder: Path) -> SiteProfile:

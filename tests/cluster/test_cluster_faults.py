@@ -125,7 +125,7 @@ def test_the_controller_is_away_for_a_minute(user: Checkout, undisturbed: Run) -
         while not faults.done:
             assert running.poll() is None, running.communicate()[0]
             time.sleep(0.1)
-    user.slurm.stop_controller()
+    user.slurm.stop("slurmctld")
     time.sleep(60)
     user.slurm.start_controller()
     waits = ended_or_waiting_for_nothing(user, running)

@@ -43,7 +43,7 @@ AWAY = "controller_away"  # the one fault that a training outlives
 @pytest.fixture(scope="module")
 def trained(user: Checkout, undisturbed: Run) -> tuple[Run, Faults]:
     def lose_controller(_: RunningStage) -> None:
-        user.slurm.stop_controller()
+        user.slurm.stop("slurmctld")
         time.sleep(30)
         user.slurm.start_controller()
 

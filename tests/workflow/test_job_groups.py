@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from stages.common.errors import InputError
-from workflow.job_groups import check_groups, members_of_groups, request_of_group
+from stages.config_layers import merged
+from workflow.job_groups import check_groups, members_of_groups, request_of_group, shared_by_groups
 from workflow.rule_requests import Request, rule_requests
 from workflow.site_profile import configuration, read_profile
 
@@ -93,25 +94,108 @@ def test_a_group_asks_for_the_sum_of_times_and_the_most_of_the_rest(attempt: int
 
 
 GROUPS, LIMITS = {"retrieval": "evaluation_{variant}"}, {"in_turn": 1}
+NAMES = rule_requests(RULES)
 
 
 @pytest.mark.parametrize(
-    ("groups", "limits", "default", "words"),
+    ("groups", "components", "limits", "default", "words"),
     [
-        (GROUPS, {}, LIMITS, "groups: without the resource in_turn"),
-        (GROUPS, {"in_turn": 2}, LIMITS, "groups: without the resource in_turn"),
-        (GROUPS, LIMITS, {}, "write `in_turn: 1` under default-resources and under resources"),
-        (GROUPS | {"pretrain": "x"}, LIMITS, LIMITS, "groups: pretrain=x: a training runs alone"),
+        (GROUPS, {}, {}, LIMITS, "groups: without the resource in_turn"),
+        (GROUPS, {}, {"in_turn": 2}, LIMITS, "groups: without the resource in_turn"),
+        (GROUPS, {}, LIMITS, {}, "write `in_turn: 1` under default-resources and under resources"),
+        (GROUPS | {"pretrain": "x"}, {}, LIMITS, LIMITS, "groups: pretrain=x: a training runs alone"),
+        ({"retreival": "x"}, {}, LIMITS, LIMITS, "groups: retreival: there is no such rule.*did you mean `retrieval`"),
+        ({"retrieval": "x_{dataset}"}, {}, LIMITS, LIMITS, r"have no {dataset}; correct the name: they have {variant}"),
+        ({"summarize": "x_{variant}"}, {}, LIMITS, LIMITS, "have no {variant}; correct the name: they have no wildc"),
+        ({"retrieval": "x_{variant"}, {}, LIMITS, LIMITS, "groups: retrieval=x_{variant: expected '}'.*; close each b"),
+        ({"retrieval": "x_{}"}, {}, LIMITS, LIMITS, "have no {};"),
+        (
+            GROUPS,
+            {"evaluation": 2},
+            LIMITS,
+            LIMITS,
+            "group-components: evaluation: there is no such group; .*_{variant",
+        ),
     ],
 )
-def test_groups_that_cannot_work_are_refused(groups: Any, limits: Any, default: Any, words: str) -> None:
-    with pytest.raises(InputError) as error:
-        check_groups(groups, limits, default)
-    assert words in str(error.value)
+def test_groups_that_cannot_work_are_refused(groups, components, limits, default, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        check_groups(groups, components, limits, default, NAMES)
 
 
 def test_groups_that_can_work_are_not(profile: Path) -> None:
-    check_groups({}, {}, {})
-    check_groups(GROUPS, LIMITS, LIMITS)
-    site = read_profile(profile)
-    check_groups(site.groups, {"in_turn": site.whole_number("in_turn", 0)}, site.default_resources)
+    check_groups({}, {}, {}, {}, NAMES)
+    check_groups(GROUPS, {}, LIMITS, LIMITS, NAMES)
+    read_profile(profile).check_rules(NAMES)
+
+
+PAIR = {"retrieval": "evaluation_{variant}", "extract_features": "evaluation_{variant}", "index_inputs": "index"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "of_the_other"),
+    [
+        ({"slurm_partition": "gpu", "runtime": 60, "mem": "16GB"}, {"slurm_partition": "gpu"}),
+        ({"gpu_model": "a100", "qos": "urgent"}, {"gpu_model": "a100", "qos": "urgent"}),
+        ({"gpu": 0, "gres": "gpu:a100:1"}, {"gpu": 0, "gres": "gpu:a100:1"}),
+        ({"gres": "lscratch:100G"}, {"gres": "lscratch:100G"}),
+        ({"gpu": 2, "runtime": "2d", "mem_mb": 9000}, {}),
+    ],
+)
+def test_what_one_member_asks_for_in_words_holds_for_all(asked: dict[str, Any], of_the_other: dict[str, Any]) -> None:
+    found = shared_by_groups(PAIR, {"extract_features": asked, "pretrain": {"slurm_partition": "long"}})
+    assert found.pop("pretrain") == {"slurm_partition": "long"}
+    assert found == {"extract_features": asked, **({"retrieval": of_the_other} if of_the_other else {})}
+    assert shared_by_groups({}, {"extract_features": asked}) == {"extract_features": asked}
+
+
+def test_two_words_for_one_job_are_refused(tmp_path: Path) -> None:
+    asked = {"extract_features": {"slurm_partition": "gpu"}, "retrieval": {"slurm_partition": "cpu"}}
+    groups = [f"{rule}={group}" for rule, group in PAIR.items()]
+    values = {"executor": "slurm", "groups": groups, "set-resources": asked, "resources": LIMITS,
+              "default-resources": LIMITS}  # fmt: skip
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(
+        InputError, match=r"^\S+/config.yaml: set-resources: slurm_partition=cpu of retrieval, gpu of ext"
+    ):
+        read_profile(tmp_path).check_rules(NAMES)
+
+
+def planned(profile: Path, folder: Path, edit: dict[str, Any]) -> tuple[int, str]:
+    """Plan the demo with that profile, edited."""
+    values = merged(yaml.safe_load((profile / "config.yaml").read_text()), edit)
+    (folder / "config.yaml").write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "snakemake", "-n", "--profile", str(folder), "--configfile", DEMO, "--config"]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run([*command, f"workspace={folder / 'run'}"], cwd=ROOT, capture_output=True, text=True,
+                          timeout=300, env=environment)  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+DEMO = "workflow/profiles/demo/settings.yaml"
+
+
+@pytest.mark.slow
+def test_a_partition_of_one_member_is_that_of_its_group(profile: Path, tmp_path: Path) -> None:
+    """As a site has it that sends GPU jobs to a partition of their own: each rule is named once, or one for all."""
+    code, printed = planned(profile, tmp_path, {"set-resources": {"extract_features": {"slurm_partition": "gpu"}}})
+    assert code == 0, printed[-2000:]
+    asked = re.findall(r"rule (\w+):(?:\n +.*)*?\n +resources: (.*)", printed)
+    on_gpu = {rule for rule, resources in asked if "slurm_partition=gpu" in resources}
+    grouped = dict(each.split("=") for each in yaml.safe_load((tmp_path / "config.yaml").read_text())["groups"])
+    assert on_gpu == {rule for rule, _ in asked if grouped.get(rule) == "evaluation_{variant}"}
+    assert len(on_gpu) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        ({"set-resources": {"pretain": {"gpu": 4}}}, "set-resources: pretain: there is no such rule; .*`pretrain`"),
+        ({"resources": {"in_turn": 2}}, "groups: without the resource in_turn a group requests the GPUs of all"),
+    ],
+)
+def test_a_dry_run_refuses_it_too(profile: Path, tmp_path: Path, edit: dict[str, Any], words: str) -> None:
+    code, printed = planned(profile, tmp_path, edit)
+    assert code == 1
+    assert re.search(words, printed), printed

@@ -42,16 +42,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def examine(arguments: Namespace) -> list[Finding]:
     """Return all findings, in the order in which a person would fix them."""
+    requests = rule_requests(ROOT / "workflow" / "rules")
     try:
         profile = read_profile(arguments.profile)
+        profile.check_rules(requests)
     except InputError as error:
         return Finding.of_error("profile", error)
     findings = [Finding("ok", "profile", str(profile.path)), *check_scratch()]
     config, of_config = _configuration(profile, arguments)
     if profile.on_slurm:
         retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default
-        requests = rule_requests(ROOT / "workflow" / "rules")
-        groups = largest_groups(config, requests, profile) if config else {}
+        groups = largest_groups(config, requests, profile.groups, profile.group_components) if config else {}
         findings += check_slurm(profile, requests, retries, groups)
     images: dict[str, Image] = {}
     if profile.in_containers:

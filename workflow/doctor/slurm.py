@@ -138,25 +138,18 @@ def check_partitions(
     asked = {rule: with_profile(each, profile.resources_of(rule)) for rule, each in requests.items()}
     grouped = {rule for members in groups.values() for rule in members}
     jobs = {rule: [rule] for rule, each in requests.items() if not each.local and rule not in grouped} | dict(groups)
-    findings = []
     wanted: dict[str | None, list[tuple[list[Request], list[Partition]]]] = {}
     for job, members in jobs.items():
-        places = {tuple(_partitions_of(rule, profile, known)) for rule in members}
-        if len(places) > 1:
-            what = f"its rules have different partitions: {', '.join(sorted({str(each) for each in sum(places, ())}))}"
-            remedy = f"under set-resources in {profile.path} give all of {', '.join(sorted(set(members)))} the same"
-            findings.append(Finding("error", f"group {job}", what, remedy))
-            continue
         retries = pretrain_retries if job == "pretrain" else profile.retries
         attempts = [
             request_of_group(job, [asked[rule].at_attempt(number) for rule in members])
             for number in range(1, retries + 2)
         ]
-        names = places.pop()
+        names = _partitions_of(members[0], profile, known)  # of a group, all have the same
         for name in names:
             others = [known[each] for each in names if each is not None and each != name and each in known]
             wanted.setdefault(name, []).append((attempts, others))
-    return findings + [_check_partition(profile, name, known, each, set(groups)) for name, each in wanted.items()]
+    return [_check_partition(profile, name, known, each, set(groups)) for name, each in wanted.items()]
 
 
 def _partitions_of(rule: str, profile: SiteProfile, known: Mapping[str, Partition]) -> Sequence[str | None]:

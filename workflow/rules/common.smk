@@ -13,6 +13,7 @@ REPOSITORY = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.resources import Resources
 from snakemake.settings.types import DeploymentMethod
 
 from stages.common.digests import canonical_json
@@ -24,12 +25,13 @@ from stages.common.training.served_states import remove_served
 from stages.common.yaml_files import read_mapping
 from stages.config import check
 from stages.contracts import JOBS, STAGES, job_of
-from workflow.gpu_requests import asked_gpus
+from workflow.gpu_requests import asked_gpus, text_of
 from workflow.images.environment import container_environment, scratch_of_node
 from workflow.images.running import images_to_run
 from workflow.input_files import check_files
 from workflow.installed import environment_digest
 from workflow.invocation import (
+    groups_asked_for,
     last_words,
     print_warnings,
     refuse_left_jobs,
@@ -37,10 +39,10 @@ from workflow.invocation import (
     sync_command,
     tracking_environment,
 )
-from workflow.job_groups import check_groups, results_tree
+from workflow.job_groups import check_groups, results_tree, shared_by_groups
 from workflow.job_rules import command_of, inputs_of, log_of, outputs_of, path_of, place_of
 from workflow.measured import all_left_out
-from workflow.rule_requests import MOST, grown, rule_requests
+from workflow.rule_requests import MOST, grown, refuse_unknown_rules, rule_requests
 from workflow.site_profile import (
     assignments_of,
     check_account,
@@ -86,9 +88,18 @@ try:
     SCRATCH = scratch_of_node(CONFIG.node_scratch)
     os.environ |= {name: str(folder) for name, folder in SCRATCH.items()}
     check_account(workflow.resource_settings.default_resources)
-    for name, request in rule_requests(REPOSITORY / "workflow" / "rules").items():
-        if name in workflow.resource_settings.overwrite_resources:
-            asked_gpus(name, workflow.resource_settings.overwrite_resources[name], request.gpus)
+    SITE, REQUESTS = workflow.resource_settings, rule_requests(REPOSITORY / "workflow" / "rules")
+    if workflow.is_main_process:
+        refuse_unknown_rules("set-resources", SITE.overwrite_resources, REQUESTS)
+        refuse_unknown_rules("set-threads", SITE.overwrite_threads, REQUESTS)
+        groups, components = groups_asked_for(sys.argv[0], sys.argv[1:])
+        check_groups(groups, components, SITE.resources, SITE.default_resources or {}, REQUESTS)
+        SITE.overwrite_resources = {
+            name: Resources.parse([f"{each}={text_of(value)}" for each, value in asked.items()], allow_expressions=True)
+            for name, asked in shared_by_groups(groups, SITE.overwrite_resources).items()
+        }
+    for name in SITE.overwrite_resources.keys() & REQUESTS.keys():
+        asked_gpus(name, SITE.overwrite_resources[name], REQUESTS[name].gpus)
     FINISHED = Path(CONFIG.workspace).absolute() / "state" / "finished"  # of jobs in groups
     IMAGES = images_to_run(REPOSITORY, verify=workflow.is_main_process) if CONTAINERS else {}
     if CONTAINERS:

@@ -8,7 +8,7 @@ job that failed computes again (docs/decisions/0051).
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ..errors import AlreadyDone, InputError
 from ..files.atomic_files import read_json, sha256_of, sidecar_of
 
 FOLDER = "MLIP_FINISHED_JOBS"
-_WHOLE = "whole"  # file that is written last
+_WHOLE = ".whole"  # file that is written last; no product can have this name
 
 
 def put_back(job: Job, digests: Mapping[str, str]) -> None:
@@ -33,7 +33,7 @@ def put_back(job: Job, digests: Mapping[str, str]) -> None:
     if kept is None or not same or not (kept / _WHOLE).is_file():
         return
     links = list(_links(job, kept))
-    if _is_damaged(links, record, job.journal.parent):
+    if _is_damaged(job, links, record):
         shutil.rmtree(kept, ignore_errors=True)
         return
     for source, target in links:
@@ -77,11 +77,17 @@ def _record_of(job: Job) -> dict[str, Any]:
     return {}
 
 
-def _is_damaged(links: list[tuple[Path, Path]], record: Mapping[str, Any], folder: Path) -> bool:
-    """Return whether a kept file differs from what the journal lists: it is the very file that was deleted."""
-    recorded = {each["path"]: each["sha256"] for each in record["artifacts"]}
-    pairs = [(source, recorded.get(os.path.relpath(target, folder))) for source, target in links]
-    return any(digest is not None and sha256_of(source) != digest for source, digest in pairs)
+def _is_damaged(job: Job, links: Sequence[tuple[Path, Path]], record: Mapping[str, Any]) -> bool:
+    """Return whether a kept file differs from what the journal lists, or is gone: who removed the set was killed."""
+    outputs = [getattr(job, name) for name in job.products()]
+    recorded = {
+        Path(os.path.normpath(job.journal.parent / each["path"])): each["sha256"] for each in record["artifacts"]
+    }
+    kept = {Path(os.path.normpath(target)): source for source, target in links}
+    wanted = {path for path in recorded if any(path.is_relative_to(os.path.normpath(each)) for each in outputs)}
+    if not wanted <= kept.keys() or not all(source.is_file() for source, _ in links):
+        return True
+    return any(sha256_of(kept[path]) != recorded[path] for path in wanted)
 
 
 def _links(job: Job, kept: Path, written: bool = False) -> Iterator[tuple[Path, Path]]:

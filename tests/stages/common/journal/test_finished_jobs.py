@@ -146,10 +146,23 @@ def test_a_run_that_failed_keeps_nothing(runs: Runs) -> None:
 def test_a_set_that_is_not_whole_is_not_put_back(runs: Runs, tmp_path: Path) -> None:
     runs()
     runs.delete()
-    (mark,) = (tmp_path / "state").rglob("whole")
+    (mark,) = (tmp_path / "state").rglob(".whole")
     mark.unlink()
     runs()
     assert runs.computed == 2
+
+
+@pytest.mark.parametrize("lost", ["1.txt", "whole", "aside"])
+def test_files_that_were_lost_of_a_set_are_computed(runs: Runs, tmp_path: Path, lost: str) -> None:
+    """Whoever removed the set was killed, or somebody made room."""
+    runs()
+    before = runs.outputs()
+    runs.delete()
+    (kept,) = (tmp_path / "state").rglob(lost)
+    kept.unlink()
+    runs()
+    assert runs.computed == 2
+    assert runs.outputs() == before
 
 
 def test_after_the_end_nothing_is_left(runs: Runs, tmp_path: Path) -> None:
