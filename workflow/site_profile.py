@@ -7,7 +7,7 @@ workflow is read, not by 60 failed jobs.
 import os
 import re
 from argparse import ArgumentParser
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -23,8 +23,9 @@ from stages.common.yaml_files import parse_yaml, read_mapping
 from stages.config import check
 from stages.config_layers import Layer, merged
 from stages.configuration import Config
+from workflow.gpu_requests import asked_gpus
 from workflow.job_groups import check_groups, shared_by_groups
-from workflow.rule_requests import refuse_unknown_rules
+from workflow.rule_requests import Request, refuse_unknown_rules
 
 UNSET = "CHANGE_ME"
 _PADDED = re.compile(r"[-+]?0[\d_]")
@@ -143,14 +144,15 @@ class SiteProfile:
         with _of(self.path):
             return shared_by_groups(self.groups, self.known.set_resources)
 
-    def check_rules(self, rules: Collection[str]) -> None:
-        """Refuse groups that cannot work, and names that are no rules of the workflow."""
+    def check_rules(self, rules: Mapping[str, Request]) -> None:
+        """Refuse groups that cannot work, names that are no rules of the workflow, and GPUs that are no number."""
         known = self.known
         with _of(self.path):
             refuse_unknown_rules("set-resources", known.set_resources, rules)
             refuse_unknown_rules("set-threads", known.set_threads, rules)
             check_groups(known.groups, known.group_components, known.resources, known.default_resources, rules)
-            shared_by_groups(known.groups, known.set_resources)
+            for rule, asked in shared_by_groups(known.groups, known.set_resources).items():
+                asked_gpus(rule, asked, rules[rule].gpus)
 
     @property
     def threads(self) -> dict[str, int]:

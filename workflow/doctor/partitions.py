@@ -18,10 +18,13 @@ class Partition:
 
 
 def partitions(text: str) -> dict[str, Partition]:
-    """Parse partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node."""
+    """Parse partitions from `sinfo --format=%P|%a|%l|%G|%m`, which has a line for each kind of node.
+
+    Other lines, as of a site's own wrapper, are passed over.
+    """
     found: dict[str, Partition] = {}
-    for line in text.split():
-        name, available, limit, gres, memory = line.split("|")
+    rows = [line.strip().split("|") for line in text.splitlines()]
+    for name, available, limit, gres, memory in (row for row in rows if len(row) == 5):
         here = Partition(
             name.rstrip("*"), name.endswith("*"), available == "up", minutes_of(limit), gpus_of(gres),
             int(re.sub(r"\D.*", "", memory) or 0), models_of(gres),

@@ -66,10 +66,10 @@ def check_slurm(
         )
         return [Finding("error", "SLURM", f"no {', '.join(missing)} on PATH", remedy)]
     nodes = ask("sinfo", "--noheader", "--format=%P|%a|%l|%G|%m")
-    if not nodes:
-        remedy = "the controller is down, or this machine is not a login node: try again later, or ask your site"
-        return [Finding("error", "SLURM", nodes.problem or "", remedy)]
     known = partitions(nodes.output)
+    if not known:
+        remedy = "the controller is down, or this machine is not a login node: try again later, or ask your site"
+        return [Finding("error", "SLURM", nodes.problem or "sinfo lists no partition", remedy)]
     queue = ask("squeue", "--noheader", "--format=%i")
     findings = [
         Finding("ok", "SLURM", f"sinfo knows {len(known)} partition{'s' * (len(known) != 1)}: {', '.join(known)}"),
