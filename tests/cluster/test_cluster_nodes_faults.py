@@ -1,7 +1,10 @@
 """A training on two nodes loses a rank, a launcher, a node, its GPUs, its time, the controller, the database."""
 
+import os
+import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,24 @@ STEPS_BEFORE = 60
 ON_TWO_NODES = ("--set-resources", "pretrain:nodes=2", "pretrain:gpu=4")  # all GPUs: one training at a time
 
 
-def kill_rank(running: RunningStage) -> None:
-    """Kill one of the processes that torchrun, which took the place of the stage, has started on its node."""
+def ranks_of(running: RunningStage) -> list[RunningStage]:
+    """The processes that torchrun, which took the place of the stage, has started on its node."""
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    subprocess.run(["kill", "-KILL", children[-1]], check=True)
+    return [replace(running, pid=int(each)) for each in children]
+
+
+def kill_rank(running: RunningStage) -> None:
+    kill(ranks_of(running)[-1])
+
+
+def exceed_time_of_ranks(running: RunningStage) -> None:
+    """Stop the ranks of a node, for which the others then wait, until the time is over."""
+    *others, last = ranks_of(running)
+    for each in others:
+        os.kill(each.pid, signal.SIGSTOP)
+    exceed_time(last)
+    for each in others:
+        os.kill(each.pid, signal.SIGCONT)
 
 
 def lose_node(_: RunningStage) -> None:
@@ -35,7 +52,7 @@ FAULTS = {
     "launcher_killed": kill,
     "node_lost": lose_node,
     "preempted": preempt,
-    "timed_out": exceed_time,
+    "timed_out": exceed_time_of_ranks,
 }
 AWAY = "controller_away"  # the one fault that a training outlives
 
