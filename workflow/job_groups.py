@@ -123,6 +123,13 @@ def results_tree(config: Config, root: Path) -> ResultsTree:
     )  # fmt: skip
 
 
+def with_jobs(config: Config, requests: Mapping[str, Request]) -> dict[str, Request]:
+    """Return the requests of the rules that have a job in a configuration."""
+    tree = results_tree(config, Path())
+    running = {_rule_of(job, requests) for job in JOBS if tree.runs(job)}
+    return {rule: each for rule, each in requests.items() if rule in running}
+
+
 def members_of_groups(
     config: Config, rules: Iterable[str], groups: Mapping[str, str], components: Mapping[str, int]
 ) -> dict[str, dict[str, list[str]]]:

@@ -13,7 +13,7 @@ import yaml
 
 from stages.common.errors import InputError
 from stages.config_layers import merged
-from workflow.job_groups import check_groups, members_of_groups, request_of_group, shared_by_groups
+from workflow.job_groups import check_groups, members_of_groups, request_of_group, shared_by_groups, with_jobs
 from workflow.rule_requests import Request, rule_requests
 from workflow.site_profile import configuration, read_profile
 
@@ -82,6 +82,17 @@ def test_members_are_those_of_snakemake(plan: list[tuple[str, list[str]]], profi
     assert {
         name: sorted(rules) for kind in expected.values() for name, rules in kind.items()
     } == planned  # of shards, the largest group
+
+
+def test_rules_without_a_job_are_not_asked_about(plan: list[tuple[str, list[str]]], profile: Path) -> None:
+    """As few-shot fine-tuning where no protocol needs it: its partition is nobody's concern."""
+    planned = {rule for _, rules in plan for rule in rules}
+    config = configuration(read_profile(profile), root=ROOT)
+    assert with_jobs(config, NAMES).keys() - {"make_phantom"} == planned
+    demo = configuration(read_profile(ROOT / "workflow" / "profiles" / "demo"), root=ROOT)
+    assert NAMES.keys() - with_jobs(demo, NAMES).keys() == {
+        "fetch_weights", "few_shot_classification_finetune", "multi_class_classification"
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("attempt", [1, 2])

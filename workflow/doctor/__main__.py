@@ -32,7 +32,7 @@ from workflow.estimate.whole_run import room_for_run
 from workflow.gpu_requests import asked_gpus
 from workflow.images.lock import Image
 from workflow.input_files import check_files
-from workflow.job_groups import largest_groups
+from workflow.job_groups import largest_groups, with_jobs
 from workflow.measured import left_out, measured
 from workflow.rule_requests import rule_requests
 from workflow.site_profile import SiteProfile, add_options, configuration, read_profile
@@ -53,7 +53,7 @@ def examine(arguments: Namespace) -> list[Finding]:
     if profile.on_slurm:
         retries = config.pretrain_retries if config else Config.model_fields["pretrain_retries"].default
         groups = largest_groups(config, requests, profile.groups, profile.group_components) if config else {}
-        findings += check_slurm(profile, requests, retries, groups)
+        findings += check_slurm(profile, with_jobs(config, requests) if config else requests, retries, groups)
     images: dict[str, Image] = {}
     if profile.in_containers:
         findings.append(check_apptainer())
