@@ -12,7 +12,8 @@ from typing import Any
 class FakeMlflow:
     """`runs` by key: the body of runs/create with `metrics`, `params`, `ended`.
 
-    `mode`: ok, 403, 500, seconds before each answer, or locked: as MLflow behind a locked SQLite, 500 after 5 s.
+    `mode`: ok, 403, 500, seconds before each answer, or locked: as MLflow behind a locked SQLite, 500 after 5 s. `cut`:
+    the connection ends within the answer; `noise`: the answer is no HTTP.
     """
 
     def __init__(self) -> None:
@@ -61,11 +62,16 @@ def serving(fake: FakeMlflow, port: int = 0) -> Iterator[str]:
                 status = 500
             elif isinstance(mode, float):
                 time.sleep(mode)
-            elif mode != "ok":
+            elif mode == "noise":
+                self.wfile.write(b"SSH-2.0-OpenSSH_9.2\r\n")
+                self.close_connection = True
+                return
+            elif mode not in ("ok", "cut"):
                 status = int(mode)
-            data = json.dumps(fake.answer(self.path, body) if status == 200 else {}).encode()
+            answer = fake.answer(self.path, body) if status == 200 and mode != "cut" else {}
+            data = json.dumps(answer).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + 100 * (mode == "cut")))
             self.end_headers()
             self.wfile.write(data)
 

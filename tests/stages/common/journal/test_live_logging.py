@@ -91,7 +91,7 @@ def test_a_run_is_shown_while_it_runs_and_ended_under_the_key_of_its_journal(fak
     assert any("experiment_name=project" in path for path, _ in fake.calls)
 
 
-@pytest.mark.parametrize("mode", ["403", "500", 1.0, "nobody"])
+@pytest.mark.parametrize("mode", ["403", "500", 1.0, "cut", "noise", "nobody"])
 def test_a_server_that_does_not_serve_costs_one_line(fake, journal, monkeypatch, capfd, mode):
     fake.mode = "ok" if mode == "nobody" else mode
     with ExitStack() as stack:
@@ -105,6 +105,22 @@ def test_a_server_that_does_not_serve_costs_one_line(fake, journal, monkeypatch,
     assert "3 values were not shown live; the next sync adds them" in err
     assert "hunter2" not in err + journal.read_text()
     assert not fake.runs
+
+
+@pytest.mark.parametrize("mode", ["cut", "noise"])
+def test_a_connection_that_breaks_within_an_answer_is_tried_again(fake, journal, monkeypatch, mode):
+    """As a proxy does that restarts; what is shown goes on afterwards."""
+    fake.mode = mode
+
+    def mend(live):
+        eventually(lambda: live.failures)
+        fake.mode = "ok"
+
+    with serving(fake) as uri:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        found = stage(journal, between=at_the_last_of(3, mend))
+    (run,) = fake.runs.values()
+    assert shown(run) == live(found)
 
 
 def test_the_stage_does_not_wait_for_a_server_that_hangs(fake, journal, monkeypatch):
