@@ -115,6 +115,7 @@ def test_a_connection_that_breaks_within_an_answer_is_tried_again(fake, journal,
     def mend(live):
         eventually(lambda: live.failures)
         fake.mode = "ok"
+        eventually(lambda: fake.runs)
 
     with serving(fake) as uri:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
