@@ -137,8 +137,8 @@ class MlflowServer:
                     raise failure from None
             except OSError as error:
                 failure = error
-            except HTTPException as error:  # the answer ended too early, or is no HTTP
-                failure = OSError(f"{type(error).__name__} {error}".strip())
+            except HTTPException as error:
+                failure = OSError(f"no whole HTTP answer: {error!r}")
             if attempt + 1 < tries:
                 time.sleep(_SECONDS_BEFORE_RETRY)
         raise failure
