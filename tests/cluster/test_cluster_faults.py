@@ -131,7 +131,8 @@ def test_the_controller_is_away_for_a_minute(user: Checkout, undisturbed: Run) -
     waits = ended_or_waiting_for_nothing(user, running)
     if waits:  # where there is no accounting the plugin asks sacct from then on, and never gets an answer
         os.killpg(running.pid, signal.SIGKILL)
-        running.communicate()
+    running.communicate()
+    if waits:
         run.go("--unlock")
     if waits or running.returncode:  # what was asked for in that minute may have failed; the same command goes on
         run.go()
