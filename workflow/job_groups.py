@@ -30,14 +30,18 @@ def check_groups(
     groups: Mapping[str, str],
     components: Mapping[str, int],
     limits: Mapping[str, Any],
+    scopes: Mapping[str, str],
     default: Collection[str],
     rules: Collection[str],
 ) -> None:
     """Refuse groups that cannot work, and names that Snakemake would pass over in silence.
 
-    `limits` are the profile's `resources`, `default` the names of its `default-resources`, `rules` those of the
-    workflow.
+    `limits` are the profile's `resources`, `scopes` its `set-resource-scopes`, `default` the names of its
+    `default-resources`, `rules` those of the workflow.
     """
+    if IN_TURN in limits and scopes.get(IN_TURN) != "local":
+        what = f"resources: {IN_TURN} limits the whole workflow to one job at a time"
+        raise InputError(what, f"write `{IN_TURN}: local` under set-resource-scopes, or remove it from resources")
     if groups and (text_of(limits.get(IN_TURN)) != "1" or IN_TURN not in default):
         what = f"groups: without the resource {IN_TURN} a group requests the GPUs of all of its members at once"
         remedy = f"write `{IN_TURN}: 1` under default-resources and under resources, or remove the groups"

@@ -88,6 +88,7 @@ class ProfileValues(BaseModel):
     retries: int = 0
     configfile: str | list[str] = Field(default_factory=list)
     resources: Resources = Field(default_factory=dict)
+    set_resource_scopes: Resources = Field(default_factory=dict)
     default_resources: Resources = Field(default_factory=dict)
     set_resources: dict[str, Resources] = Field(default_factory=dict)
     set_threads: Annotated[dict[str, int], BeforeValidator(_as_mapping)] = Field(default_factory=dict)
@@ -150,7 +151,8 @@ class SiteProfile:
         with _of(self.path):
             refuse_unknown_rules("set-resources", known.set_resources, rules)
             refuse_unknown_rules("set-threads", known.set_threads, rules)
-            check_groups(known.groups, known.group_components, known.resources, known.default_resources, rules)
+            check_groups(known.groups, known.group_components, known.resources, known.set_resource_scopes,
+                         known.default_resources, rules)  # fmt: skip
             for rule, asked in shared_by_groups(known.groups, known.set_resources).items():
                 asked_gpus(rule, asked, rules[rule].gpus)
 

@@ -2,7 +2,8 @@
 
 sacct calls a job that somebody cancelled `CANCELLED by 1000`. snakemake-executor-plugin-slurm 2.8.0 knows `CANCELLED`
 only: it would take such a job for a running one and wait for it for ever. So the answers of its question lose what
-follows the first word. Delete this module when the plugin knows the state: its test then fails.
+follows the first word. Delete this module when the plugin knows the state: its test fails as soon as the plugin gives
+another answer.
 """
 
 import sys

@@ -201,6 +201,7 @@ class IndexInputsJob(Job):
     stage = "index_inputs"
     place = "{dataset}"
     over = "dataset"
+    is_kept = False  # it writes below private/, too, and takes seconds
 
     settings: IndexInputsSettings
     root: Path = source(tracked=False, help="folder of the data set, as distributed")

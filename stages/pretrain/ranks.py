@@ -39,6 +39,7 @@ from .rank_failure import SHUTDOWN_SECONDS, TerminatedError, one_message
 # A rank that waits longer for another one gives up. This is longer than rank 0 needs to write a state to a slow disk;
 # torchrun notices a dead rank within a second.
 _LONGEST_WAIT = timedelta(minutes=10)
+_LONGEST_PREPARATION = timedelta(hours=6)  # copies of all images onto a node's disk
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,12 @@ class Ranks:
         """Wait until all ranks have come to this point."""
         if self.world > 1:
             dist.barrier()
+
+    def wait_for_slowest(self) -> None:
+        """Wait until all ranks are prepared: one node may copy its images for longer than a collective may take."""
+        if self.store is not None:
+            self.store.set(f"mlip/prepared/{self.rank}", "")
+            self.store.wait([f"mlip/prepared/{each}" for each in range(self.world)], _LONGEST_PREPARATION)
 
     def replicate(self, model: nn.Module) -> nn.Module:
         """Return `model` with the weights of rank 0; its backward pass averages gradients over the ranks."""

@@ -280,6 +280,7 @@ def _pretrain(job: PretrainJob, start: StartingWeights, ranks: Ranks, run: Run |
         text = settings.model.text
         studies = read_pairs(job.pairs, job.sentences, "train", text.max_tokens, text.max_sentences)
         data = TrainingData(settings, ImageStore(job.images, often=True), studies, SpecialTokens.of(tokenizer), ranks)
+        ranks.wait_for_slowest()
         model = build(settings, tokenizer.get_vocab_size(), start.text_configuration())
         if run is None:
             train(model, data, settings, place, lambda *_: None, ranks)

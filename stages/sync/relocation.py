@@ -6,6 +6,7 @@ this database, the artifact folders below its former folder are renamed to the p
 (docs/decisions/0024-artifacts-move-with-the-workspace.md).
 """
 
+import errno
 import fcntl
 import os
 import sqlite3
@@ -80,12 +81,14 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
 def remedy_for(database: Path) -> str:
     """Return what helps where the SQLite store `database` failed."""
     try:
-        with database.open("ab") as file:
+        with database.open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in WITHOUT_LOCKS:
             return "its file system has no locks: name a server by MLFLOW_TRACKING_URI, or a --store on a local disk"
-    return "repair or delete it, then sync again"
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return "if another program has it open (MLflow, a backup), end that; then sync again"
+    return "repair it, or move it aside (the journals, from which it is made, stay); then sync again"
 
 
 def _former_homes(connection: sqlite3.Connection, database: Path, artifacts: Path) -> dict[Path, list[Path]]:

@@ -106,6 +106,7 @@ def test_a_group_asks_for_the_sum_of_times_and_the_most_of_the_rest(attempt: int
 
 GROUPS, LIMITS = {"retrieval": "evaluation_{variant}"}, {"in_turn": 1}
 NAMES = rule_requests(RULES)
+SCOPES = {"in_turn": "local"}
 
 
 @pytest.mark.parametrize(
@@ -131,12 +132,19 @@ NAMES = rule_requests(RULES)
 )
 def test_groups_that_cannot_work_are_refused(groups, components, limits, default, words: str) -> None:
     with pytest.raises(InputError, match=words):
-        check_groups(groups, components, limits, default, NAMES)
+        check_groups(groups, components, limits, SCOPES, default, NAMES)
+
+
+@pytest.mark.parametrize("groups", [GROUPS, {}])
+@pytest.mark.parametrize("scopes", [{}, {"in_turn": "global"}, {"x": "local"}])
+def test_a_limit_of_the_whole_workflow_is_refused(groups, scopes) -> None:
+    with pytest.raises(InputError, match="resources: in_turn limits the whole workflow to one job at a time; write"):
+        check_groups(groups, {}, LIMITS, scopes, LIMITS, NAMES)
 
 
 def test_groups_that_can_work_are_not(profile: Path) -> None:
-    check_groups({}, {}, {}, {}, NAMES)
-    check_groups(GROUPS, {}, LIMITS, LIMITS, NAMES)
+    check_groups({}, {}, {}, {}, {}, NAMES)
+    check_groups(GROUPS, {}, LIMITS, SCOPES, LIMITS, NAMES)
     read_profile(profile).check_rules(NAMES)
 
 
@@ -164,7 +172,7 @@ def test_two_words_for_one_job_are_refused(tmp_path: Path) -> None:
     asked = {"extract_features": {"slurm_partition": "gpu"}, "retrieval": {"slurm_partition": "cpu"}}
     groups = [f"{rule}={group}" for rule, group in PAIR.items()]
     values = {"executor": "slurm", "groups": groups, "set-resources": asked, "resources": LIMITS,
-              "default-resources": LIMITS}  # fmt: skip
+              "default-resources": LIMITS, "set-resource-scopes": SCOPES}  # fmt: skip
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(
         InputError, match=r"^\S+/config.yaml: set-resources: slurm_partition=cpu of retrieval, gpu of ext"

@@ -39,15 +39,17 @@ def check_quotas(folder: Path, needed: Room) -> list[Finding]:
     remedy = "ask for it as your site says (a page of its own, `beegfs-ctl --getquota`, `quota -s`)"
     if not present(program):
         return [Finding("not checked", "quota", f"the command `{program}` is not installed", remedy)]
+    problem: str | None = None
     if program == "lfs":
         found = list(_of_lustre(folder))
-    elif program == "mmlsquota":
-        found = of_mmlsquota(ask("mmlsquota", "-Y").output, device, _group_of(folder))
     else:
-        text = ask("quota", "--no-wrap", "--raw-grace", "--show-mntpoint", "-u", "-g").output
-        found = of_quota(text, device, _group_of(folder))
+        words = ("-Y",) if program == "mmlsquota" else ("--no-wrap", "--raw-grace", "--show-mntpoint", "-u", "-g")
+        answer = ask(program, *words)
+        problem = answer.problem
+        found = (of_mmlsquota if program == "mmlsquota" else of_quota)(answer.output, device, _group_of(folder))
     if not found:
-        return [Finding("not checked", "quota", f"`{program}` reports none for {device or folder}", remedy)]
+        what = problem or f"`{program}` reports none for {device or folder}"
+        return [Finding("not checked", "quota", what, remedy)]
     return [_finding(each, device, needed) for each in found]
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from stages.common.files.atomic_files import current_umask
 from workflow.doctor.findings import Finding
 from workflow.doctor.folders import existing
 
@@ -21,6 +20,16 @@ _UPDATED = (
     "lock",
     "outcomes.log",
 )  # files that are written in place; others are replaced
+
+
+def _umask() -> int:
+    """Return this process's umask. Only Linux tells it without changing it, which other threads could notice."""
+    with suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    os.umask(umask := os.umask(0o077))
+    return umask
 
 
 def check_sharing(workspace: Path, records: Path) -> list[Finding]:
@@ -41,7 +50,7 @@ def check_sharing(workspace: Path, records: Path) -> list[Finding]:
         what = f"{private} belongs to {_owner(private)}: only that user can prepare data sets with keyed identifiers"
         findings += [Finding("warning", "sharing", what, "let that user run the stages before pretrain")]
     place = existing(workspace)
-    mode, umask = place.stat().st_mode, current_umask()
+    mode, umask = place.stat().st_mode, _umask()
     if mode & stat.S_ISGID and mode & stat.S_IWGRP and umask & 0o020:
         what = f"{place} is shared with a group, which umask {umask:03o} shuts out from what a run writes"
         findings += [Finding("warning", "sharing", what, "call `umask 002` before snakemake")]

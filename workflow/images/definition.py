@@ -102,13 +102,19 @@ class _Translation:
             self.post.append(f"export {name}={shlex.quote(value)}")
 
     def _with_arguments(self, text: str) -> str:
-        return re.sub(r"\$\{(\w+)\}", lambda found: self.arguments.get(found[1], found[0]), text)
+        return re.sub(r"\$(?:\{(\w+)\}|(\w+))", lambda found: self.arguments.get(found[1] or found[2], found[0]), text)
+
+    def _known(self, instruction: str, text: str) -> str:
+        """Return a text without variables. Raises InputError for one that has no value here."""
+        if "$" in (whole := self._with_arguments(text)):
+            raise self._refused(f"{instruction} {text}")
+        return whole
 
     def _from(self, rest: str) -> str:
         image, _, stage = rest.partition(" AS ")
         if self.header or not stage:
             raise self._refused(f"FROM {rest}")
-        base = self._with_arguments(image)
+        base = self._known("FROM", image)
         if archive_of(base):
             kind, _, source = base.partition(":")
         else:  # a reference with tag and digest is refused; the digest decides
@@ -117,7 +123,7 @@ class _Translation:
         return stage.strip()
 
     def _copy(self, rest: str) -> None:
-        *sources, folder = shlex.split(rest)
+        *sources, folder = shlex.split(self._known("COPY", rest))
         if self.ran or rest.startswith("--") or not folder.startswith("/"):  # %files comes before all of %post
             raise self._refused(f"COPY {rest}" + (" after a RUN" if self.ran else ""))
         for source in sources:
@@ -144,7 +150,7 @@ class _Translation:
             self.post.append(self.environment[-1])
 
     def _label(self, rest: str) -> None:
-        self.labels += [f"{key} {value}" for key, value in self._pairs("LABEL", rest)]
+        self.labels += [f"{key} {value}" for key, value in self._pairs("LABEL", self._known("LABEL", rest))]
 
     def _pairs(self, instruction: str, rest: str) -> Iterator[tuple[str, str]]:
         for word in shlex.split(rest.replace("\\\n", " ")):

@@ -93,7 +93,8 @@ try:
         refuse_unknown_rules("set-resources", SITE.overwrite_resources, REQUESTS)
         refuse_unknown_rules("set-threads", SITE.overwrite_threads, REQUESTS)
         groups, components = groups_asked_for(sys.argv[0], sys.argv[1:])
-        check_groups(groups, components, SITE.resources, SITE.default_resources or {}, REQUESTS)
+        scopes = SITE.overwrite_resource_scopes or {}
+        check_groups(groups, components, SITE.resources, scopes, SITE.default_resources or {}, REQUESTS)
         SITE.overwrite_resources = {
             name: Resources.parse([f"{each}={text_of(value)}" for each, value in asked.items()], allow_expressions=True)
             for name, asked in shared_by_groups(groups, SITE.overwrite_resources).items()

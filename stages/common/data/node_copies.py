@@ -52,9 +52,10 @@ def node_copies(shards: Shards) -> list[Path]:
         _remove_left(base, folder)
         lock = _held(folder, shards)
     except (OSError, InputError) as error:
-        if os.environ.get("RANK", "0") == "0":
-            reason = error.what if isinstance(error, InputError) else reason_of(error)
-            print(f"warning: node_scratch {root}: {reason}; reading the shards in {here[0].parent}", file=sys.stderr)
+        if os.environ.get("LOCAL_RANK", "0") == "0":  # once on each node
+            reason, node = error.what if isinstance(error, InputError) else reason_of(error), os.uname().nodename
+            print(f"warning: node_scratch {root} of {node}: {reason}; reading the shards in {here[0].parent}",
+                  file=sys.stderr)  # fmt: skip
         return here
     _release_at_end(folder, lock)
     return [folder / name for name in names]

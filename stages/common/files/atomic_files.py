@@ -114,8 +114,8 @@ os.register_at_fork(after_in_child=_pending.clear)  # a child has no such thread
 def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     """Yield a temporary name beside `path`; rename it to `path` on success, remove it on failure.
 
-    The umask decides who may read and write the file, even if the writer allows its own user only: safetensors does,
-    which would lock the others of a shared workspace out.
+    The umask, or a default ACL, decides who may read and write the file, even if the writer allows its own user only:
+    safetensors does, which would lock the others of a shared workspace out.
 
     Before an output gets its name, background checks of inputs are awaited, and their errors are raised here. Pass
     `output=False` for what a run reports about itself while it runs.
@@ -128,9 +128,8 @@ def atomic_path(path: Path, output: bool = True) -> Iterator[Path]:
     temporary = path.with_name(_temporary_name(path))
     try:
         yield temporary
-        mode = temporary.stat().st_mode & 0o777
-        if (wanted := mode | 0o666 & ~current_umask()) != mode:
-            temporary.chmod(wanted)
+        if not temporary.stat().st_mode & 0o077:
+            temporary.chmod(_usual_mode(temporary))
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         if output:
@@ -164,14 +163,15 @@ def private_files() -> Iterator[None]:
         os.umask(umask)
 
 
-def current_umask() -> int:
-    """Return this process's umask. Only Linux tells it without changing it, which other threads could notice."""
-    with suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8)
-    os.umask(umask := os.umask(0o077))
-    return umask
+def _usual_mode(temporary: Path) -> int:
+    """Return the mode that a new file gets beside `temporary`, by the umask or by a default ACL of the folder."""
+    probe = temporary.with_name(f"{temporary.name}.mode")
+    handle = os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    try:
+        return os.fstat(handle).st_mode & 0o777
+    finally:
+        os.close(handle)
+        probe.unlink()
 
 
 def _temporary_name(path: Path) -> str:

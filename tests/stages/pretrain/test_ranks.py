@@ -6,14 +6,18 @@ import re
 import socket
 import subprocess
 import sys
+import threading
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import rank_program
 import torch
+import torch.distributed as dist
 from planted_pairs import VOCABULARY, data
 from rank_program import STUDIES, gradients, sixteen, trained
 
+import stages.pretrain.ranks
 from stages.common.errors import InputError
 from stages.common.files.atomic_files import read_json
 from stages.common.files.code_digest import ROOT
@@ -145,6 +149,20 @@ def test_ranks_together_hold_the_global_batch() -> None:
         assert torch.equal(torch.cat(streams), getattr(whole.reports.streams[0], name)), name
     for name in ("visible", "sentence_mask", "sentence_weights", "false_negatives"):
         assert all(torch.equal(getattr(part, name), getattr(whole, name)) for part in parts), name
+
+
+def test_ranks_wait_for_the_slowest_longer_than_for_each_other_in_a_step(monkeypatch) -> None:
+    monkeypatch.setattr(stages.pretrain.ranks, "_LONGEST_WAIT", timedelta(0))
+    store, ended = dist.HashStore(), []
+    store.set_timeout(timedelta(milliseconds=1))
+    first = threading.Thread(target=lambda: ended.append(Ranks(0, 2, store).wait_for_slowest()))
+    first.start()
+    first.join(0.3)
+    assert first.is_alive()
+    Ranks(1, 2, store).wait_for_slowest()
+    first.join(SECONDS)
+    assert ended == [None]
+    ALONE.wait_for_slowest()
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_with_both_numbers() -> None:

@@ -175,7 +175,9 @@ def test_a_locked_database_is_one_line_and_the_next_sync_does_everything(write, 
     other = connect(database)
     other.execute("BEGIN EXCLUSIVE")
     try:
-        with pytest.raises(InputError, match=r"the store failed \(.*locked.*\); repair or delete it, then sync again"):
+        with pytest.raises(
+            InputError, match=r"the store failed \(.*locked.*\); repair it, or move it aside .*; then sync again"
+        ):
             sync(tmp_path / "results")
     finally:
         other.close()
@@ -200,7 +202,7 @@ def test_a_full_disk_for_the_database_is_one_line_and_the_next_sync_does_everyth
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (database.stat().st_size + 4096,) * 2),
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
-    assert re.search(r"the store failed \(.*disk.*\); repair or delete it, then sync again", done.stderr)
+    assert re.search(r"the store failed \(.*disk.*\); repair it, or move it aside .*; then sync again", done.stderr)
     sync(tmp_path / "results")
     assert sorted(len(MlflowClient(uri).get_metric_history(each, "loss")) for each in run_ids(runs())) == [3, 3000]
     assert sync(tmp_path / "results").unchanged == 2

@@ -261,7 +261,7 @@ def test_a_database_without_locks_is_not_to_be_deleted(tmp_path, monkeypatch):
     """The remedy of a damaged store would lose nothing here, but would help nobody either."""
     database = tmp_path / "mlflow.db"
     database.write_bytes(b"no database" * 100)
-    with pytest.raises(InputError, match=r"the store failed \(file is not a database\); repair or delete it"):
+    with pytest.raises(InputError, match=r"the store failed \(file is not a database\); repair it, or move it aside"):
         follow_move(database, tmp_path / "mlflow_artifacts")
 
     def lacking(*_):

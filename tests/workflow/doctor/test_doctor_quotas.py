@@ -92,3 +92,9 @@ def test_a_file_system_without_quotas_is_not_checked(program, tmp_path: Path) ->
     program("quota", "exit 0")
     (finding,) = check_quotas(tmp_path, Room(1, 1))
     assert (finding.status, "reports none" in finding.what) == ("not checked", True)
+
+
+def test_a_program_that_fails_is_told_in_its_words(program, tmp_path: Path) -> None:
+    program("quota", "echo 'quota: Cannot open quotafile: Permission denied' >&2; exit 1")
+    (finding,) = check_quotas(tmp_path, Room(1, 1))
+    assert (finding.status, "Permission denied" in finding.what) == ("not checked", True)

@@ -29,6 +29,8 @@ print(pixels, *sorted(mapped), flush=True)
 sys.stdin.read()
 """
 
+NODE = os.uname().nodename
+
 
 def store_in(folder: Path, images: int) -> Path:
     """The manifest of a store of images of noise."""
@@ -77,7 +79,7 @@ def test_processes_share_one_copy_which_the_last_one_removes(manifest: Path, scr
     pixels, mapped = plain.said()
     assert mapped == str(manifest.parent / "0.arrow")
     assert plain.end() == (0, "")
-    readers = [Reader(manifest, scratch, RANK=str(rank)) for rank in range(3)]
+    readers = [Reader(manifest, scratch, LOCAL_RANK=str(rank)) for rank in range(3)]
     said = [each.said() for each in readers]
     (copy,) = copies(scratch)
     assert said == [[pixels, str(copy)]] * 3
@@ -127,14 +129,14 @@ def test_without_room_or_folder_the_workspace_is_read_after_one_line(manifest: P
         code, errors = reader.end()
         assert (code, errors.count("\n")) == (0, 1)
         assert errors.startswith(
-            f"warning: node_scratch {disk}: the shards need 0.00 GB, and 0.00 GB are free; reading"
+            f"warning: node_scratch {disk} of {NODE}: the shards need 0.00 GB, and 0.00 GB are free; reading"
         )
         assert not list(disk.glob("*/*"))
     reader = Reader(manifest, tmp_path / "absent")
     assert reader.said()[1] == str(shards / "0.arrow")
-    line = f"warning: node_scratch {tmp_path}/absent: No such file or directory; reading the shards in {shards}\n"
-    assert reader.end() == (0, line)
-    assert Reader(manifest, tmp_path / "absent", RANK="1").end() == (0, "")
+    line = f"{tmp_path}/absent of {NODE}: No such file or directory; reading the shards in {shards}\n"
+    assert reader.end() == (0, f"warning: node_scratch {line}")
+    assert Reader(manifest, tmp_path / "absent", LOCAL_RANK="1").end() == (0, "")
 
 
 def test_a_damaged_shard_is_never_read_from_a_copy(manifest: Path, scratch: Path, monkeypatch, capsys) -> None:

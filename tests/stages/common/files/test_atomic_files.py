@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import struct
 import subprocess
 import sys
 
@@ -249,6 +250,23 @@ def test_the_umask_decides_even_if_the_writer_allows_one_user_alone(tmp_path):
         os.umask(former)
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     assert modes == {"shared": 0o664, "private": 0o600}
+
+
+def test_a_default_acl_is_not_opened(tmp_path):
+    """A folder of a project that shuts out all others, whatever the umask is (acl(5))."""
+    entries = [(0x01, 7), (0x04, 7), (0x20, 0)]  # owner, group, others
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, rights, 0xFFFFFFFF) for tag, rights in entries)
+    try:
+        os.setxattr(tmp_path, "system.posix_acl_default", acl)
+    except OSError as error:
+        pytest.skip(f"NO ACL HERE: {error}")
+    for name, narrow in (("plain", False), ("narrowed", True)):
+        with atomic_path(tmp_path / name) as temporary:
+            temporary.write_text("x")
+            if narrow:
+                temporary.chmod(0o600)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert modes == {"plain": 0o660, "narrowed": 0o660}
 
 
 def test_a_used_up_quota_is_named_and_leaves_nothing(tmp_path):
